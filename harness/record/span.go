@@ -1,0 +1,126 @@
+// Package record is the flat history of one run: a header and a sequence of spans, one JSON object
+// a line. Every backend writes it, every report is computed from it, and it is all that remains of
+// a run that crashed.
+//
+// Write one with NewWriter and read it back with NewReader; a truncated file reads to its last
+// whole row. Offsets count from Header.Base, so rows of one run compare without clocks. A span is
+// one attempt, or any number of equal attempts in a row: rows grow with changes, not with attempts.
+package record
+
+import (
+	"time"
+)
+
+// Version is the format's version, written in every header.
+const Version = 1
+
+// Basis says where latencies come from.
+type Basis string
+
+// The bases of a record.
+const (
+	Measured Basis = "measured" // by a clock, around real work
+	Modelled Basis = "modelled" // drawn from a model, labelled so wherever it is shown
+)
+
+// Header is the record's first row.
+type Header struct {
+	Version  int       `json:"version"`
+	Scenario string    `json:"scenario"`
+	Digest   string    `json:"digest"` // of the plan, "sha256:<hex>"
+	Seed     uint64    `json:"seed"`
+	Backend  string    `json:"backend"`
+	Basis    Basis     `json:"basis"`
+	Base     time.Time `json:"base"` // the instant offsets count from
+}
+
+// Kind says what a span tells of.
+type Kind string
+
+// The kinds of rows. Attempts are Handshake and Associate; the others tell what changed.
+const (
+	// Handshake is a canary dial: a new connection, confirmed by a byte, then closed.
+	Handshake Kind = "handshake"
+	// Associate is an attempt to establish a long-lived association.
+	Associate Kind = "associate"
+	// Drop is an established association that ended.
+	Drop Kind = "drop"
+	// Write is a new content of a Secret (Source) seen at the API. Leaf and Trust name it.
+	Write Kind = "write"
+	// Reload is a pod's process (Source) taking new file content into use, or failing to.
+	// From is when the Secret was written, Projected when the kubelet swapped the files, To
+	// when the process took it into use.
+	Reload Kind = "reload"
+	// Project is a kubelet swapping a pod's files, written only when the content was replaced,
+	// or the run ended, before the pod's process read it. From is when the Secret was written.
+	Project Kind = "project"
+	// Issue is an issuance by cert-manager: Source the Certificate, Outcome OK, or NoCredential
+	// while its issuer is out of order.
+	Issue Kind = "issue"
+	// Act is an action of the plan accepted by the backend. Action names it.
+	Act Kind = "act"
+	// Proof is the observation that an action took effect. Action names it.
+	Proof Kind = "proof"
+	// Up and Down are a pod's process starting and ending. A Down span lasts as long as the pod
+	// is down.
+	Up   Kind = "up"
+	Down Kind = "down"
+	// Clock is a pod's process clock being set off by Skew from then on.
+	Clock Kind = "clock"
+	// Lost is a stretch of which a backend knows that rows are missing.
+	Lost Kind = "lost"
+	// End is the last row of a complete run; To is the horizon reached.
+	End Kind = "end"
+)
+
+// Side names the end of a connection that decided a failure.
+type Side string
+
+// The sides of a connection.
+const (
+	Client Side = "client" // the source of the span
+	Server Side = "server" // the peer of the span
+)
+
+// Generation names what an end held: its leaf and the CAs it trusts, by names that are stable within
+// a run, such as "my-service-tls/3" and "root/1+root/2". Torn marks a key of another leaf.
+type Generation struct {
+	Leaf  string `json:"leaf,omitempty"`
+	Trust string `json:"trust,omitempty"` // "+"-joined, in file order
+	Chain string `json:"chain,omitempty"` // the CA that issued the leaf
+	Torn  bool   `json:"torn,omitempty"`
+}
+
+// Span is one row.
+type Span struct {
+	Kind    Kind          `json:"kind"`
+	From    time.Duration `json:"from_ns"`
+	To      time.Duration `json:"to_ns"` // of the last attempt; equal to From for one attempt
+	Source  string        `json:"source,omitempty"`
+	Peer    string        `json:"peer,omitempty"` // empty on a span of successes with all peers
+	Outcome Outcome       `json:"outcome,omitempty"`
+	Count   int64         `json:"count,omitempty"` // attempts in the span; 0 on rows that are none
+	Side    Side          `json:"side,omitempty"`  // the end that decided a failure
+
+	Projected time.Duration `json:"projected_ns,omitempty"`
+	Skew      time.Duration `json:"skew_ns,omitempty"`
+
+	// Own is what the source held, Other what the peer held: on failures, and Own alone on Write,
+	// Reload, Project and Issue.
+	Own   *Generation `json:"own,omitempty"`
+	Other *Generation `json:"other,omitempty"`
+
+	// NotBefore and NotAfter bound the validity of a leaf, as offsets, on Write and Reload.
+	NotBefore time.Duration `json:"not_before_ns,omitempty"`
+	NotAfter  time.Duration `json:"not_after_ns,omitempty"`
+
+	Latency *Histogram `json:"latency,omitempty"`
+	Action  string     `json:"action,omitempty"`
+	Detail  string     `json:"detail,omitempty"`
+}
+
+// Sink takes spans in the order of their To. A Sink that fails keeps failing: the error is returned
+// by every later call.
+type Sink interface {
+	Write(span Span) error
+}

@@ -1,0 +1,103 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// secret is one Secret at the API server.
+type secret struct {
+	name     string // namespace/name
+	revision int
+	content  *content // nil while it does not exist
+	paired   *content // the last content whose key was the leaf's
+	owner    *certificate
+
+	trust   *heldTrust // keeps ca.crt over issuances
+	mounts  []*mount   // who projects it, by node
+	waiting []*pod     // cannot start until it exists
+}
+
+// heldTrust is what PublishTrust holds in ca.crt.
+type heldTrust struct {
+	authority *certificate
+	refs      []scenarios.AuthorityRef
+	crossSign bool
+}
+
+// apiServer stores Secrets and tells watchers of every change. A watch event is delivered at once:
+// the tens of milliseconds it takes are small against a kubelet's resync interval.
+type apiServer struct {
+	world   *world
+	secrets map[string]*secret
+}
+
+func (a *apiServer) secret(name string) *secret {
+	s := a.secrets[name]
+	if s == nil {
+		s = &secret{name: name}
+		a.secrets[name] = s
+	}
+	return s
+}
+
+// write replaces the content as one update and informs cert-manager and the kubelets.
+func (a *apiServer) write(s *secret, certs []*cert, k *key, cas []*cert) error {
+	s.revision++
+	s.content = &content{
+		secret: s.name, revision: s.revision, written: a.world.now,
+		certs: certs, key: k, cas: cas,
+	}
+	if !s.content.torn() {
+		s.paired = s.content
+	}
+	if err := a.world.emit(writeRow(s, a.world.now)); err != nil {
+		return err
+	}
+	return a.changed(s)
+}
+
+// remove deletes the Secret. Pods that mount it keep their files.
+func (a *apiServer) remove(s *secret) error {
+	if s.content == nil {
+		return nil
+	}
+	s.content = nil
+	if err := a.world.emit(writeRow(s, a.world.now)); err != nil {
+		return err
+	}
+	return a.changed(s)
+}
+
+func writeRow(s *secret, now time.Duration) record.Span {
+	row := record.Span{
+		Kind: record.Write, From: now, To: now, Source: s.name, Outcome: record.OK,
+	}
+	if s.content != nil {
+		row.Own = s.content.generation(s.content.cas)
+		row.NotBefore, row.NotAfter = s.content.certs[0].notBefore, s.content.certs[0].notAfter
+	} else {
+		row.Detail = "deleted"
+	}
+	return row
+}
+
+func (a *apiServer) changed(s *secret) error {
+	if s.owner != nil {
+		s.owner.secretChanged()
+	}
+	if s.content == nil {
+		return nil
+	}
+	for _, m := range s.mounts {
+		m.changed()
+	}
+	waiting := s.waiting
+	s.waiting = nil
+	for _, p := range waiting {
+		p.startAfter(mountRetry)
+	}
+	return nil
+}

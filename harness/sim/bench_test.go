@@ -1,0 +1,56 @@
+package sim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/certquake/certquake/harness"
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/harness/sim"
+)
+
+// discard counts rows and drops them.
+type discard int
+
+func (d *discard) Write(record.Span) error {
+	*d++
+	return nil
+}
+
+// BenchmarkYear is 12 peers, each dialling 10 times a second, with hourly leaf rotation for a
+// virtual year.
+func BenchmarkYear(b *testing.B) {
+	benchmark(b, setup{
+		peers: 12, ttl: 5 * time.Minute, horizon: 8760 * time.Hour,
+		duration: 2 * time.Hour, renewBefore: time.Hour,
+	})
+}
+
+// BenchmarkThousandPeers is 1,000 peers with hourly rotation for 30 virtual days, at two rates that
+// must cost about the same.
+func BenchmarkThousandPeers(b *testing.B) {
+	for name, every := range map[string]time.Duration{
+		"rate=10": 100 * time.Millisecond, "rate=100": 10 * time.Millisecond,
+	} {
+		b.Run(name, func(b *testing.B) {
+			benchmark(b, setup{
+				peers: 1000, ttl: 5 * time.Minute, horizon: 720 * time.Hour,
+				duration: 2 * time.Hour, renewBefore: time.Hour, dialEvery: every,
+			})
+		})
+	}
+}
+
+func benchmark(b *testing.B, s setup) {
+	plan := s.plan()
+	backend := sim.New() // keeps its keys, as one process running many scenarios does
+	b.ReportAllocs()
+	for b.Loop() {
+		var rows discard
+		require.NoError(b, harness.Run(b.Context(), plan, backend, &rows, nil))
+		b.ReportMetric(float64(rows), "rows/op")
+		b.ReportMetric(plan.Horizon.Seconds()/b.Elapsed().Seconds()*float64(b.N), "virtual-s/s")
+	}
+}

@@ -1,0 +1,302 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+)
+
+// begin opens the spans of every stream and association at offset 0.
+func (t *traffic) begin() error {
+	for _, a := range t.associations {
+		if err := a.attempt(); err != nil {
+			return err
+		}
+	}
+	calm := true
+	for _, c := range t.world.classes.order {
+		quiet, err := t.quiet(c)
+		if err != nil {
+			return err
+		}
+		calm = calm && quiet
+	}
+	if calm {
+		return nil
+	}
+	for _, s := range t.streams {
+		if err := t.updateAll(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// quiet reports whether every handshake between the class and those it meets succeeds.
+func (t *traffic) quiet(c *class) (bool, error) {
+	for _, other := range t.world.classes.order {
+		if c.group.dials[other.group] {
+			v, err := t.world.verdict(c, other)
+			if err != nil || v.outcome.Failed() {
+				return false, err
+			}
+		}
+		if c.group.dialledBy[other.group] {
+			v, err := t.world.verdict(other, c)
+			if err != nil || v.outcome.Failed() {
+				return false, err
+			}
+		}
+	}
+	return true, nil
+}
+
+// moved takes note that the pod is in another class than old, or went down or came up.
+func (t *traffic) moved(p *pod, old *class) error {
+	if !t.world.open {
+		return nil
+	}
+	if p.up && old == nil {
+		if err := t.arriving(p); err != nil {
+			return err
+		}
+	} else if p.up && p.troubles == 0 {
+		if quiet, err := t.quiet(p.class); quiet || err != nil {
+			return err // successes before, successes after: the span runs on
+		}
+	}
+	if p.up {
+		for _, s := range p.out {
+			if err := t.updateAll(s); err != nil {
+				return err
+			}
+		}
+	}
+	for _, s := range p.dialledBy {
+		if err := t.update(s, p); err != nil {
+			return err
+		}
+	}
+	for _, a := range p.associations {
+		if err := a.update(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// revalidate looks again at every pair of pods of two classes.
+func (t *traffic) revalidate(from, to *class) error {
+	for _, p := range from.pods {
+		for _, s := range p.out {
+			for _, target := range to.pods {
+				if _, dialled := s.slot[target]; !dialled {
+					continue
+				}
+				if err := t.update(s, target); err != nil {
+					return err
+				}
+			}
+		}
+		for _, a := range p.associations {
+			if a.source == p && a.target.class == to {
+				if err := a.update(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (t *traffic) updateAll(s *stream) error {
+	for _, target := range s.targets {
+		if err := t.update(s, target); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pair returns how a handshake between two pods, of which the source is up, ends now.
+func (t *traffic) pair(source, target *pod) (verdict, error) {
+	if !target.up {
+		return verdict{outcome: record.Unreachable, side: record.Client}, nil
+	}
+	return t.world.verdict(source.class, target.class)
+}
+
+// update brings the open failure of one pair in line with how its handshakes end now.
+func (t *traffic) update(s *stream, target *pod) error {
+	if !s.source.up {
+		return nil
+	}
+	v, err := t.pair(s.source, target)
+	if err != nil {
+		return err
+	}
+	open := s.open[target]
+	if open != nil && open.same(v, s.source, target) {
+		return nil
+	}
+	if (open == nil) == v.outcome.Failed() && t.world.now-s.since >= successRow {
+		if err := t.cut(s, t.world.now); err != nil {
+			return err
+		}
+	}
+	if open != nil {
+		if err := t.close(s, open, t.world.now); err != nil {
+			return err
+		}
+	}
+	if v.outcome.Failed() {
+		s.fail(target, v, t.world.now)
+	}
+	return nil
+}
+
+// same reports whether the failure goes on: the same end rejects, for the same reason, the same
+// generations.
+func (f *failure) same(v verdict, source, target *pod) bool {
+	return f.verdict.outcome == v.outcome && f.verdict.side == v.side &&
+		f.near == generationOf(source) && f.far == generationOf(target)
+}
+
+func generationOf(p *pod) *record.Generation {
+	if p.class == nil {
+		return nil
+	}
+	return p.class.own
+}
+
+// fail opens a failure.
+func (s *stream) fail(target *pod, v verdict, now time.Duration) {
+	f := &failure{
+		target: target, index: len(s.failing), from: now, counted: now, verdict: v,
+		near: generationOf(s.source), far: generationOf(target),
+	}
+	s.failing = append(s.failing, f)
+	s.open[target] = f
+	s.source.troubles++
+	target.troubles++
+}
+
+// close ends a failure and records its attempts before end, if there were any.
+func (t *traffic) close(s *stream, f *failure, end time.Duration) error {
+	s.count(f, end)
+	last := s.failing[len(s.failing)-1]
+	s.failing[f.index], last.index = last, f.index
+	s.failing = s.failing[:len(s.failing)-1]
+	delete(s.open, f.target)
+	s.source.troubles--
+	f.target.troubles--
+	n, first, final := within(s.base(f.target), s.period(), f.from, end)
+	if n == 0 {
+		return nil
+	}
+	return t.world.emit(record.Span{
+		Kind: record.Handshake, From: first, To: final, Count: n,
+		Source: s.source.plan.Name, Peer: f.target.plan.Name,
+		Outcome: f.verdict.outcome, Side: f.verdict.side, Own: f.near, Other: f.far,
+	})
+}
+
+// count adds the failure's attempts up to end to those of the open span.
+func (s *stream) count(f *failure, end time.Duration) {
+	n, _, _ := within(s.base(f.target), s.period(), f.counted, end)
+	s.failed += n
+	f.counted = max(f.counted, end)
+}
+
+// cut ends the open span of successes at end and begins the next.
+func (t *traffic) cut(s *stream, end time.Duration) error {
+	for _, f := range s.failing {
+		s.count(f, end)
+	}
+	n, first, last := within(s.plan.Phase, s.plan.Every, s.since, end)
+	n -= s.failed
+	s.since, s.failed = end, 0
+	if n <= 0 {
+		return nil
+	}
+	g := s.source.group
+	median := handshakeTime(g, s.source.class.content.certs[0].key.algorithm)
+	return t.world.emit(record.Span{
+		Kind: record.Handshake, From: first, To: last, Count: n,
+		Source: s.source.plan.Name, Outcome: record.OK,
+		Latency: t.latency.histogram(median, n),
+	})
+}
+
+// leaving closes what the pod has open as a source before it goes down. A killed process takes the
+// rows it had not flushed with it.
+func (t *traffic) leaving(p *pod, killed bool) error {
+	end := t.world.now
+	if killed {
+		end = end.Truncate(flushEvery)
+	}
+	for _, s := range p.out {
+		if err := t.finish(s, end); err != nil {
+			return err
+		}
+		s.since = t.world.now
+	}
+	return nil
+}
+
+// finish closes everything open of a stream whose source is up.
+func (t *traffic) finish(s *stream, end time.Duration) error {
+	if err := t.cut(s, end); err != nil {
+		return err
+	}
+	for len(s.failing) > 0 {
+		if err := t.close(s, s.failing[0], end); err != nil {
+			return err
+		}
+	}
+	s.failed = 0
+	return nil
+}
+
+// arriving records what the pod skipped while it was down.
+func (t *traffic) arriving(p *pod) error {
+	for _, s := range p.out {
+		if err := t.skipped(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *traffic) skipped(s *stream) error {
+	n, first, last := within(s.plan.Phase, s.plan.Every, s.since, t.world.now)
+	s.since = t.world.now
+	if n == 0 {
+		return nil
+	}
+	return t.world.emit(record.Span{
+		Kind: record.Handshake, From: first, To: last, Count: n,
+		Source: s.source.plan.Name, Outcome: record.Skipped, Detail: s.source.why,
+	})
+}
+
+// end closes everything at the end of the run.
+func (t *traffic) end() error {
+	for _, s := range t.streams {
+		var err error
+		if s.source.up {
+			err = t.finish(s, t.world.now)
+		} else {
+			err = t.skipped(s)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	for _, a := range t.associations {
+		if err := a.close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package sim
+
+import (
+	"crypto/tls"
+	"math"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+)
+
+// The latency model: round trips over a network of one data centre, plus the CPU time of both ends
+// as measured for crypto/tls on one shared 2-core virtual machine, spread log-normally. It gives
+// reports a plausible shape; its numbers are labelled modelled wherever they are shown.
+const (
+	roundTrip     = 500 * time.Microsecond
+	latencySigma  = 0.25
+	latencyStrata = 64
+)
+
+// cpuTime is the CPU time of both ends for one full mutual handshake.
+func cpuTime(algorithm keyAlgorithm) time.Duration {
+	switch algorithm {
+	case p256:
+		return 680 * time.Microsecond
+	case p384, p521:
+		return 3 * time.Millisecond
+	case edwards:
+		return 540 * time.Microsecond
+	case rsa2048:
+		return 2520 * time.Microsecond
+	case rsa3072:
+		return 6500 * time.Microsecond
+	case rsa4096:
+		return 13850 * time.Microsecond
+	case rsa8192:
+		return 90 * time.Millisecond
+	}
+	return time.Millisecond
+}
+
+// resumedTime is the CPU time of a resumed handshake, which needs no certificate's key.
+const resumedTime = 280 * time.Microsecond
+
+// handshakeTime is the modelled median from the start of a dial to its confirming byte.
+func handshakeTime(g *group, algorithm keyAlgorithm) time.Duration {
+	trips := time.Duration(3) // TCP, TLS 1.3, the confirming byte
+	if g.plan.MaxVersion < tls.VersionTLS13 {
+		trips++
+	}
+	if g.tls.Resumption {
+		return trips*roundTrip + resumedTime
+	}
+	return trips*roundTrip + cpuTime(algorithm)
+}
+
+// latencyModel holds the quantiles of the log-normal spread, as factors of the median.
+type latencyModel [latencyStrata]float64
+
+func newLatencyModel() *latencyModel {
+	var m latencyModel
+	for i := range m {
+		q := (float64(i) + 0.5) / latencyStrata
+		m[i] = math.Exp(latencySigma * math.Sqrt2 * math.Erfinv(2*q-1))
+	}
+	return &m
+}
+
+// histogram returns n latencies around the median, spread as the model says.
+func (m *latencyModel) histogram(median time.Duration, n int64) *record.Histogram {
+	h := record.NewHistogram()
+	for i, factor := range m {
+		low, high := int64(i)*(n/latencyStrata), int64(i+1)*(n/latencyStrata)
+		rest := n % latencyStrata
+		share := high - low + int64(i+1)*rest/latencyStrata - int64(i)*rest/latencyStrata
+		if share > 0 {
+			h.Record(time.Duration(float64(median)*factor), share)
+		}
+	}
+	return h
+}

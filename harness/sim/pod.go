@@ -1,0 +1,347 @@
+package sim
+
+import (
+	"errors"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+	"github.com/certquake/certquake/workloads/credential"
+)
+
+// projection is a content in a pod's volume.
+type projection struct {
+	content *content
+	at      time.Duration
+	unread  bool // by the pod's process
+}
+
+// pod is one pod: its volume as the kubelet keeps it and its process as the workload core runs it.
+type pod struct {
+	plan  scenarios.Pod
+	index int
+	node  *node
+	mount *mount
+	group *group
+
+	up    bool
+	since time.Duration // of being down
+	why   string        // it went down
+	epoch int           // counts processes, and invalidates their events
+
+	resyncs     resyncs
+	syncPending bool
+	syncSeq     int // invalidates scheduled syncs
+
+	volume   projection
+	previous projection // the one before, for reads that straddle a swap
+
+	state      credential.State // of the reload policy; its At is advanced lazily
+	reloadSeq  int              // invalidates scheduled reloads
+	starved    bool             // a read is due but no connection asks for it
+	used       *content         // the generation in use, for telling first uses from restarts
+	skew       time.Duration
+	class      *class // nil while down
+	classIndex int
+
+	troubles     int // open failures of which it is an end
+	out          []*stream
+	dialledBy    []*stream
+	in           inbound
+	associations []*association // of which it is an end
+}
+
+// errRead stands for a failed read in the reload policy's state.
+var errRead = errors.New("credential not readable")
+
+// begin sets the pod up at offset 0 as one that has been running for long.
+func (p *pod) begin() error {
+	w := p.node.world
+	p.up = true
+	p.resyncs = resyncs{
+		next: p.plan.SyncDue, every: p.node.plan.SyncFrequency,
+		dice: scenarios.Rand(w.plan.Seed, "kubelet/"+p.plan.Name+"/resync"),
+	}
+	p.volume = projection{content: p.mount.secret.content}
+	if err := p.load(0, p.volume.content, credential.Seen{Demand: true}); err != nil {
+		return err
+	}
+	p.state.At = -p.plan.CacheAge
+	return nil
+}
+
+// filesChanged is called when the kubelet has swapped the files.
+func (p *pod) filesChanged() error {
+	if !p.up {
+		return nil
+	}
+	now := p.node.world.now
+	p.catchUp()
+	if p.group.policy.Due(p.state, now, credential.Seen{Changed: true}) {
+		return p.load(now, p.volume.content, credential.Seen{Changed: true})
+	}
+	if torn := p.straddling(now); torn != nil {
+		at := p.state.At + 2*p.group.plan.ReadGap
+		return p.loadAt(at, torn)
+	}
+	p.scheduleReload()
+	return nil
+}
+
+// catchUp works out the reads up to now that found unchanged files: they moved the policy's phase
+// and nothing else.
+func (p *pod) catchUp() {
+	now := p.node.world.now
+	for {
+		at, ok := p.nextRead()
+		if !ok || at >= now {
+			return
+		}
+		p.state.At = at
+	}
+}
+
+// nextRead returns when the process reads its files next if nothing tells it to.
+func (p *pod) nextRead() (time.Duration, bool) {
+	at, ok := p.group.policy.Next(p.state)
+	if !ok {
+		return 0, false
+	}
+	at = max(at, 0)
+	if p.group.policy.Due(p.state, at, credential.Seen{}) {
+		return at, true // by time alone
+	}
+	if p.state.Failed || !p.state.Tried {
+		at = max(at, p.node.world.now) // every demand since has failed as well
+	}
+	return p.nextDemand(at)
+}
+
+// scheduleReload schedules the read that will find the changed files.
+func (p *pod) scheduleReload() {
+	at, ok := p.nextRead()
+	p.starved = !ok
+	if !ok || at > p.node.world.plan.Horizon {
+		return
+	}
+	p.reloadSeq++
+	seq := p.reloadSeq
+	p.node.world.at(at, func() error {
+		if p.reloadSeq != seq || !p.up {
+			return nil
+		}
+		return p.load(p.node.world.now, p.volume.content, credential.Seen{Demand: true})
+	})
+}
+
+// demandChanged is called when a new kind of connection begins to ask for contexts.
+func (p *pod) demandChanged() {
+	if p.up && p.starved {
+		p.scheduleReload()
+	}
+}
+
+// straddling returns what a file-by-file read saw that began before the swap at now and ended after
+// it: ca.crt, tls.crt and tls.key are opened in this order, ReadGap apart. Nil when none did.
+func (p *pod) straddling(now time.Duration) *content {
+	gap := p.group.plan.ReadGap
+	began := p.state.At
+	if p.group.read.Pinned || gap == 0 || p.previous.content == nil || now > began+2*gap {
+		return nil
+	}
+	old, fresh := p.previous.content, p.volume.content
+	mixed := *fresh
+	mixed.cas = old.cas
+	if now > began+gap {
+		mixed.certs = old.certs
+	}
+	return &mixed
+}
+
+// loadAt has a read that began earlier end at the offset with what it saw.
+func (p *pod) loadAt(at time.Duration, seen *content) error {
+	p.reloadSeq++
+	seq := p.reloadSeq
+	p.node.world.at(at, func() error {
+		if p.reloadSeq != seq || !p.up {
+			return nil
+		}
+		began := p.state.At
+		if err := p.load(p.node.world.now, seen, credential.Seen{Demand: true}); err != nil {
+			return err
+		}
+		p.state.At = began
+		p.volume.unread = true // the volume as it is now is still to be read
+		p.scheduleReload()
+		return nil
+	})
+	return nil
+}
+
+// load is the process reading its files now: the workload core says whether that gives a context.
+func (p *pod) load(now time.Duration, c *content, seen credential.Seen) error {
+	w := p.node.world
+	problem, err := w.oracle.load(c, p.group)
+	if err != nil {
+		return err
+	}
+	var failed error
+	if problem != "" {
+		failed = errRead
+	}
+	p.state = p.state.After(now, seen, failed)
+	if err := w.emit(p.reloadRow(now, c, problem)); err != nil {
+		return err
+	}
+	p.volume.unread = false
+	keep := problem != "" && p.group.policy.KeepLastGood && p.class != nil && p.class.broken == ""
+	if keep {
+		return nil
+	}
+	p.used = c
+	return p.become(classKey{c, p.group, p.skew, problem})
+}
+
+// reloadRow tells of a read. A generation that the pod used already, as after a restart, is no news:
+// its row has no extent.
+func (p *pod) reloadRow(now time.Duration, c *content, problem credential.Problem) record.Span {
+	row := record.Span{
+		Kind: record.Reload, From: c.written, Projected: p.volume.at, To: now,
+		Source: p.plan.Name, Outcome: record.OK, Own: c.generation(p.trusted(c)),
+		NotBefore: c.certs[0].notBefore, NotAfter: c.certs[0].notAfter,
+	}
+	if p.used != nil && p.used.revision == c.revision {
+		row.From, row.Projected = now, now
+	}
+	if problem != "" {
+		row.Outcome, row.Detail = record.NoCredential, string(problem)
+	}
+	return row
+}
+
+// trusted returns the CAs of the content that the process takes as trusted.
+func (p *pod) trusted(c *content) []*cert {
+	if p.group.read.Trust == credential.FirstCert {
+		return c.cas[:min(1, len(c.cas))]
+	}
+	return c.cas
+}
+
+// become moves the pod to the class of the key.
+func (p *pod) become(k classKey) error {
+	w := p.node.world
+	old := p.class
+	if old != nil && (classKey{old.content, old.group, old.skew, old.broken}) == k {
+		return nil
+	}
+	w.classes.leave(p)
+	w.classes.join(p, k, k.content.generation(p.trusted(k.content)))
+	return w.traffic.moved(p, old)
+}
+
+// setSkew sets the process clock off. The reload policy counts on the monotonic clock and does not
+// notice.
+func (p *pod) setSkew(skew time.Duration) error {
+	p.skew = skew
+	if p.class == nil {
+		return nil
+	}
+	return p.become(classKey{p.class.content, p.group, skew, p.class.broken})
+}
+
+// The modes in which pods are restarted.
+const (
+	restartKill      = "kill"
+	restartContainer = "container"
+)
+
+// flushEvery is how often a workload's rows leave it; a killed one loses what it has not flushed.
+const flushEvery = time.Second
+
+// stop ends the pod's process and schedules its successor.
+func (p *pod) stop(action scenarios.Action) error {
+	if !p.up {
+		return nil
+	}
+	w := p.node.world
+	if err := w.traffic.leaving(p, action.Mode == restartKill); err != nil {
+		return err
+	}
+	fresh := action.Mode != restartKill && action.Mode != restartContainer
+	if fresh {
+		if err := p.noteUnread(); err != nil {
+			return err
+		}
+		p.syncSeq++
+		p.syncPending = false
+	}
+	old := p.class
+	w.classes.leave(p)
+	p.up, p.since, p.why = false, w.now, "restart ("+action.Mode+")"
+	p.epoch++
+	p.reloadSeq++
+	if err := w.traffic.moved(p, old); err != nil {
+		return err
+	}
+	epoch := p.epoch
+	w.at(w.now+action.Downtime, func() error {
+		if p.epoch != epoch {
+			return nil
+		}
+		return p.start(fresh, action.ID)
+	})
+	return nil
+}
+
+// startAfter has a pod that waits for its Secret start a while later.
+func (p *pod) startAfter(wait time.Duration) {
+	epoch := p.epoch
+	w := p.node.world
+	w.at(w.now+wait, func() error {
+		if p.epoch != epoch {
+			return nil
+		}
+		return p.start(true, "")
+	})
+}
+
+// start runs a new process, in a new pod with a fresh volume or in the old one. A new pod whose
+// Secret does not exist cannot mount it and waits.
+func (p *pod) start(fresh bool, action string) error {
+	w := p.node.world
+	if fresh && (p.mount.secret.content == nil || p.node.paused) {
+		p.why = "its volume cannot be mounted"
+		if p.node.paused {
+			p.startAfter(mountRetry)
+		} else {
+			p.mount.secret.waiting = append(p.mount.secret.waiting, p)
+		}
+		return nil
+	}
+	down := record.Span{
+		Kind: record.Down, Source: p.plan.Name, From: p.since, To: w.now, Detail: p.why,
+	}
+	up := record.Span{Kind: record.Up, Source: p.plan.Name, From: w.now, To: w.now}
+	if err := errors.Join(w.emit(down), w.emit(up)); err != nil {
+		return err
+	}
+	p.up = true
+	p.epoch++
+	p.state = credential.State{}
+	if fresh {
+		p.resyncs.restart(w.now)
+		p.previous = projection{}
+		p.volume = projection{content: p.mount.secret.content, at: w.now, unread: true}
+		if p.node.plan.ChangeDetection == scenarios.Cache {
+			p.mount.fetch()
+		}
+	}
+	// The first connection makes the process read; it comes at once, if any does.
+	if err := p.load(w.now, p.volume.content, credential.Seen{Demand: true}); err != nil {
+		return err
+	}
+	if action == "" {
+		return nil
+	}
+	return w.prove(action, p.plan.Name, "a new process runs")
+}

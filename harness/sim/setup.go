@@ -1,0 +1,100 @@
+package sim
+
+import (
+	"crypto/tls"
+	"time"
+
+	"github.com/certquake/certquake/scenarios"
+	"github.com/certquake/certquake/workloads/credential"
+	"github.com/certquake/certquake/workloads/handshake"
+)
+
+// begin builds the world at offset 0.
+func (w *world) begin() error {
+	manager, err := newCertManager(w, w.plan.World)
+	if err != nil {
+		return err
+	}
+	w.manager = manager
+	if err := manager.issueAll(); err != nil {
+		return err
+	}
+	for _, planned := range w.plan.Nodes {
+		w.nodes[planned.Name] = &node{world: w, plan: planned}
+	}
+	byWorkload := w.addPods()
+	w.traffic.addStreams(w.plan, byWorkload)
+	w.traffic.addAssociations(w.plan, byWorkload)
+	for _, p := range w.pods {
+		if err := p.begin(); err != nil {
+			return err
+		}
+	}
+	w.open = true
+	return w.traffic.begin()
+}
+
+// addPods places the plan's pods on their nodes.
+func (w *world) addPods() map[string][]*pod {
+	groups := map[string]*group{}
+	for i, planned := range w.plan.Peers {
+		groups[planned.Workload] = newGroup(i, planned)
+	}
+	byWorkload := map[string][]*pod{}
+	for i, planned := range w.plan.Pods {
+		p := &pod{
+			plan: planned, index: i, node: w.nodes[planned.Node], group: groups[planned.Workload],
+		}
+		p.mount = p.node.mount(w.api.secret(p.group.plan.Secret))
+		p.mount.pods = append(p.mount.pods, p)
+		p.node.pods = append(p.node.pods, p)
+		w.pods = append(w.pods, p)
+		w.byName[planned.Name] = p
+		byWorkload[planned.Workload] = append(byWorkload[planned.Workload], p)
+	}
+	return byWorkload
+}
+
+// mount returns the node's view of the Secret. A caching kubelet's copy is of a random age.
+func (n *node) mount(s *secret) *mount {
+	for _, m := range n.mounts {
+		if m.secret == s {
+			return m
+		}
+	}
+	dice := scenarios.Rand(n.world.plan.Seed, "kubelet/"+n.plan.Name+"/cache/"+s.name)
+	m := &mount{
+		node: n, secret: s, cached: s.content,
+		fetched: -time.Duration(dice.Float64() * float64(n.plan.CacheTTL)),
+	}
+	n.mounts = append(n.mounts, m)
+	s.mounts = append(s.mounts, m)
+	return m
+}
+
+// newGroup translates a workload's settings into those of the workload core.
+func newGroup(index int, planned scenarios.PeerGroup) *group {
+	curves := make([]tls.CurveID, len(planned.Curves))
+	for i, id := range planned.Curves {
+		curves[i] = tls.CurveID(id)
+	}
+	return &group{
+		index: index, plan: planned,
+		policy: credential.Policy{
+			Kind: credential.PolicyKind(planned.Policy), Every: planned.Every,
+			KeepLastGood: planned.KeepLastGood,
+		},
+		read: credential.Settings{
+			Pinned: planned.Pinned, Trust: credential.Trust(planned.Trust),
+			PairCheck: credential.PairCheck(planned.PairCheck),
+			Chain:     credential.Chain(planned.Chain),
+		},
+		tls: handshake.Settings{
+			MinVersion: planned.MinVersion, MaxVersion: planned.MaxVersion,
+			CipherSuites: planned.CipherSuites, Curves: curves,
+			PeerRule:       handshake.PeerRule(planned.PeerRule),
+			VerifyHostname: planned.VerifyHostname, Resumption: planned.Resumption,
+		},
+		dials: map[*group]bool{}, dialledBy: map[*group]bool{},
+	}
+}

@@ -1,0 +1,200 @@
+// Package reports turns a run into a verdict people can act on: it analyses a record, judges it by
+// the named checks and the scenario's own conditions, and renders the result.
+//
+// Call Rebuild on a run folder, or, while a run is being recorded, give an Analyzer every row, then
+// Finish, Judge and Render. A report is a pure function of the plan and the record: the same two
+// give the same bytes, whenever and wherever it is computed.
+package reports
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// Analysis is what a record says in the terms that checks and pictures need: attempts, failures,
+// writes, and which pod used what when. It holds no verdict; Judge gives one.
+type Analysis struct {
+	plan     scenarios.Plan
+	header   record.Header
+	complete bool          // the record has its End row
+	problem  string        // why rows are missing, empty when none is known to be
+	reached  time.Duration // the offset up to which the record tells the story
+
+	pods         roster
+	generations  generations
+	attempts     attempts
+	failures     []failure
+	associations associations
+	secrets      secrets
+	uses         [][]use // by pod, in the order they were taken into use
+	downs        [][]stretch
+	starts       [][]time.Duration
+	proofs       map[string]time.Duration // by action, the first at or after its At
+
+	broken []breakage // when each ordered pair was broken, merged and in order of pair and time
+	dials  dials
+	bounds bounds
+}
+
+// stretch is the time from from up to to.
+type stretch struct{ from, to time.Duration }
+
+// Analyze reads the rows once, in order, and returns what they say. A row that cannot be read ends
+// the analysis there: it is then of an incomplete record, and the row's error is its reason. The
+// error is that of a plan nothing can be analysed by.
+func Analyze(
+	plan scenarios.Plan, header record.Header, spans iter.Seq2[record.Span, error],
+) (*Analysis, error) {
+	if plan.Horizon <= 0 {
+		return nil, fmt.Errorf("analyse %q: the plan has no horizon", plan.Scenario)
+	}
+	analyzer := NewAnalyzer(plan, header)
+	for span, err := range spans {
+		if err != nil {
+			analyzer.note(err.Error())
+			break
+		}
+		if err := analyzer.Write(span); err != nil {
+			return nil, err
+		}
+	}
+	return analyzer.Finish(), nil
+}
+
+// Analyzer analyses a run while it is recorded: it is a record.Sink. It is not safe for concurrent
+// use, and its memory grows with changes (failures, writes, uses), not with attempts.
+type Analyzer struct {
+	analysis *Analysis
+	inUse    []use // every use in the order of the rows
+}
+
+// NewAnalyzer returns an Analyzer that has seen no row of the plan's record yet.
+func NewAnalyzer(plan scenarios.Plan, header record.Header) *Analyzer {
+	a := &Analysis{
+		plan:         plan,
+		header:       header,
+		pods:         newRoster(plan),
+		generations:  newGenerations(),
+		attempts:     newAttempts(),
+		associations: newAssociations(),
+		secrets:      newSecrets(plan),
+		proofs:       map[string]time.Duration{},
+		dials:        newDials(plan),
+		bounds:       newBounds(plan),
+	}
+	return &Analyzer{analysis: a}
+}
+
+// Write takes the next row. It never fails: a row of an unknown kind tells nothing and is passed
+// over.
+func (z *Analyzer) Write(span record.Span) error {
+	a := z.analysis
+	a.reached = max(a.reached, min(span.To, a.plan.Horizon))
+	switch span.Kind {
+	case record.Handshake:
+		a.attempts.add(&span, a.pods.index(span.Source))
+		a.addFailure(&span)
+	case record.Associate, record.Drop:
+		a.associations.add(&span, a.pods.index(span.Source), a.pods.index(span.Peer))
+		a.addFailure(&span)
+	case record.Write:
+		a.secrets.write(&span, &a.generations)
+	case record.Reload:
+		z.reload(&span)
+	case record.Proof:
+		a.prove(span.Action, span.To)
+	case record.Up, record.Down:
+		a.lifetime(&span)
+	case record.Lost:
+		z.note(fmt.Sprintf("rows from %s to %s are lost", moment(span.From), moment(span.To)))
+	case record.End:
+		a.complete = span.To >= a.plan.Horizon
+	case record.Project, record.Issue, record.Act, record.Clock:
+		// These explain a run to its reader; no figure is computed from them.
+	}
+	return nil
+}
+
+// note remembers the first reason why the record cannot be trusted to be whole.
+func (z *Analyzer) note(problem string) {
+	if z.analysis.problem == "" {
+		z.analysis.problem = problem
+	}
+}
+
+// reload remembers that a pod took content into use. A failed read changes nothing that is in use:
+// the failures it causes are rows of their own.
+func (z *Analyzer) reload(span *record.Span) {
+	if span.Own == nil || span.Outcome.Failed() && span.Outcome != "" {
+		return
+	}
+	a := z.analysis
+	pod := a.pods.index(span.Source)
+	generation := a.generations.index(*span.Own)
+	z.inUse = append(z.inUse, use{
+		pod:        pod,
+		generation: generation,
+		write:      a.secrets.find(a.secretOf(pod), span.From, span.To, generation, &a.generations),
+		written:    span.From,
+		projected:  span.Projected,
+		at:         span.To,
+		notAfter:   span.NotAfter,
+	})
+}
+
+// prove remembers the first proof of an action at or after it was due.
+func (a *Analysis) prove(action string, at time.Duration) {
+	if _, seen := a.proofs[action]; seen {
+		return
+	}
+	due := slices.IndexFunc(a.plan.Actions, func(planned scenarios.Action) bool {
+		return planned.ID == action
+	})
+	if due >= 0 && at >= a.plan.Actions[due].At {
+		a.proofs[action] = at
+	}
+}
+
+// lifetime remembers when a pod was down and when it started.
+func (a *Analysis) lifetime(span *record.Span) {
+	pod := a.pods.index(span.Source)
+	for len(a.downs) <= int(pod) {
+		a.downs, a.starts = append(a.downs, nil), append(a.starts, nil)
+	}
+	if span.Kind == record.Down {
+		a.downs[pod] = append(a.downs[pod], stretch{span.From, span.To})
+		return
+	}
+	a.starts[pod] = append(a.starts[pod], span.To)
+}
+
+// Finish returns the analysis of every row written. The Analyzer must not be used after it.
+func (z *Analyzer) Finish() *Analysis {
+	a := z.analysis
+	if a.complete {
+		a.reached = a.plan.Horizon
+	}
+	for len(a.downs) < len(a.pods.names) {
+		a.downs, a.starts = append(a.downs, nil), append(a.starts, nil)
+	}
+	a.uses = byPod(z.inUse, len(a.pods.names))
+	a.markFirstUses()
+	a.broken = a.breakages()
+	return a
+}
+
+// whole returns why a pass cannot be claimed from the record, or nothing.
+func (a *Analysis) whole() string {
+	switch {
+	case a.problem != "":
+		return "the record is not whole: " + a.problem
+	case !a.complete:
+		return fmt.Sprintf("the record ends at %s of %s", moment(a.reached), moment(a.plan.Horizon))
+	}
+	return ""
+}

@@ -1,0 +1,119 @@
+package reports
+
+import (
+	"slices"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+)
+
+// attempts is what became of the canary dials.
+type attempts struct {
+	outcomes []record.Outcome // in the order of counts
+	counts   []int64
+	latency  *record.Histogram
+	spans    []attempted
+}
+
+// attempted is a stretch of equal outcomes, its attempts spread evenly over it.
+type attempted struct {
+	stretch
+	count   int64
+	source  int32
+	outcome int32 // index into attempts.outcomes
+}
+
+func newAttempts() attempts {
+	outcomes := record.Outcomes()
+	return attempts{
+		outcomes: outcomes,
+		counts:   make([]int64, len(outcomes)),
+		latency:  record.NewHistogram(),
+	}
+}
+
+func (t *attempts) add(span *record.Span, source int32) {
+	outcome := slices.Index(t.outcomes, span.Outcome)
+	if outcome < 0 {
+		outcome = slices.Index(t.outcomes, record.Other)
+	}
+	t.counts[outcome] += span.Count
+	t.latency.Merge(span.Latency)
+	t.spans = append(t.spans, attempted{
+		stretch: stretch{span.From, span.To},
+		count:   span.Count,
+		source:  source,
+		outcome: int32(outcome),
+	})
+}
+
+// of returns the number of attempts that ended with the outcome.
+func (t *attempts) of(outcome record.Outcome) int64 {
+	return t.counts[slices.Index(t.outcomes, outcome)]
+}
+
+// failed returns the number of attempts that were made and failed, for any reason.
+func (t *attempts) failed() int64 {
+	var total int64
+	for i, outcome := range t.outcomes {
+		if outcome.Failed() {
+			total += t.counts[i]
+		}
+	}
+	return total
+}
+
+// made returns the number of attempts that were made at or after the offset.
+func (t *attempts) made(since time.Duration) int64 {
+	var total int64
+	for _, span := range t.spans {
+		if t.outcomes[span.outcome] != record.Skipped {
+			total += span.since(since)
+		}
+	}
+	return total
+}
+
+// since returns how many of the span's attempts lie at or after the offset.
+func (s attempted) since(offset time.Duration) int64 {
+	switch {
+	case s.from >= offset:
+		return s.count
+	case s.to < offset || s.to == s.from:
+		return 0
+	}
+	share := float64(s.to-offset) / float64(s.to-s.from)
+	return int64(share * float64(s.count))
+}
+
+// histogram spreads the attempts over bins of equal width from from to to and returns the number of
+// attempts in each bin, by outcome.
+func (t *attempts) histogram(from, to time.Duration, bins int) [][]float64 {
+	counts := make([][]float64, len(t.outcomes))
+	for i := range counts {
+		counts[i] = make([]float64, bins)
+	}
+	width := float64(to-from) / float64(bins)
+	for _, span := range t.spans {
+		spread(counts[span.outcome], span, from, width)
+	}
+	return counts
+}
+
+// spread adds the attempts of one span to the bins it covers.
+func spread(bins []float64, span attempted, from time.Duration, width float64) {
+	begin := float64(span.from-from) / width
+	end := float64(span.to-from) / width
+	if end < 0 || begin >= float64(len(bins)) {
+		return
+	}
+	if end-begin < 1e-9 {
+		bins[max(int(begin), 0)] += float64(span.count)
+		return
+	}
+	density := float64(span.count) / (end - begin)
+	for i := max(int(begin), 0); i < len(bins) && float64(i) < end; i++ {
+		covered := min(end, float64(i+1)) - max(begin, float64(i))
+		bins[i] += max(covered, 0) * density
+	}
+}

@@ -1,0 +1,26 @@
+package reports
+
+import "fmt"
+
+// checkAccounting fails when attempts are missing or too many, or when the rows of an association
+// cannot follow one another.
+func checkAccounting(a *Analysis) (Status, string) {
+	b := a.balance()
+	sum := fmt.Sprintf("%s scheduled = %s ok + %s failed + %s skipped",
+		number(b.Scheduled), number(b.OK), number(b.Failed), number(b.Skipped))
+	if gap := a.whole(); gap != "" && b.Unaccounted != 0 {
+		return Inconclusive, gap
+	}
+	if b.Unaccounted != 0 {
+		return Fail, fmt.Sprintf("%s, which leaves %s unaccounted for",
+			sum, number(b.Unaccounted))
+	}
+	if n := a.associations.inconsistent; n > 0 {
+		return Fail, fmt.Sprintf("an association began while it stood, or ended while it did not, %s",
+			times(n))
+	}
+	if b.Scheduled == 0 {
+		return Pass, "no new connection was scheduled and none recorded"
+	}
+	return Pass, sum
+}

@@ -1,0 +1,35 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+)
+
+// checkAssociations fails when an association that ended, or never stood, was kept down by
+// credentials.
+func checkAssociations(a *Analysis) (Status, string) {
+	t := a.tally(func(f *failure) bool { return f.association && f.outcome.Credential() })
+	figures := a.associationFigures()
+	if t.count > 0 {
+		return Fail, fmt.Sprintf(
+			"%s to associate failed for a credential reason, until %s; %d of %s "+
+				"were down at the end; the first was %s",
+			plural(t.count, "attempt"), moment(t.last.to), figures.DownAtEnd,
+			plural(figures.Established, "association"), a.describe(t.first))
+	}
+	switch {
+	case !slices.ContainsFunc(a.plan.Peers, associates):
+		return Pass, "no workload keeps associations, so none could be lost"
+	case figures.Established == 0:
+		return Inconclusive, "the workloads keep associations but none was recorded"
+	case figures.Dropped == 0:
+		return Pass, fmt.Sprintf("all %s stood throughout",
+			plural(figures.Established, "association"))
+	case figures.DownAtEnd > 0:
+		return Inconclusive, fmt.Sprintf("%d of %s that ended had not come back at the end",
+			figures.DownAtEnd, plural(figures.Dropped, "association"))
+	}
+	return Pass, fmt.Sprintf("of %s, %s ended and came back, %s without one in all",
+		plural(figures.Established, "association"), number(figures.Dropped),
+		moment(figures.Lost.duration()))
+}

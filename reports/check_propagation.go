@@ -1,0 +1,104 @@
+package reports
+
+import (
+	"fmt"
+	"time"
+)
+
+// checkPropagation fails when a written Secret was not in use by a live pod that mounts it within
+// the pod's bound. A write that a newer one replaced before its bound was over is not judged, nor is
+// one for a pod that was down at its deadline: it reads the Secret anew when it starts.
+func checkPropagation(a *Analysis) (Status, string) {
+	var v lateness
+	for pod := range a.plan.Pods {
+		if secret := a.secretOf(int32(pod)); secret >= 0 {
+			v.judge(a, pod, a.secrets.history[secret])
+		}
+	}
+	switch {
+	case v.late > 0:
+		return Fail, v.sentence(a)
+	case v.judged == 0 && v.pending > 0:
+		return Inconclusive, fmt.Sprintf("the record ends before the bound of %s was over for any of "+
+			"%s to a pod", moment(v.bound), plural(v.pending, "propagation"))
+	case v.judged == 0 && v.superseded > 0:
+		return Inconclusive, fmt.Sprintf("each of %s to a pod was replaced before the bound of %s "+
+			"was over", plural(v.superseded, "write"), moment(v.bound))
+	case v.judged == 0:
+		return Pass, "no Secret was written, so nothing had to propagate"
+	}
+	return Pass, fmt.Sprintf("all of %s to a pod came within the bound of %s",
+		plural(v.judged, "propagation"), moment(v.bound))
+}
+
+// lateness gathers what became of writes at pods.
+type lateness struct {
+	judged, pending, superseded, late, never int64
+	bound, longest                           time.Duration
+	pod                                      int
+	write                                    int32
+	arrived                                  bool // the worst came in the end
+}
+
+// judge follows the writes of a pod's secret with its uses.
+func (v *lateness) judge(a *Analysis, pod int, history []int32) {
+	bound := a.bounds.of(pod)
+	v.bound = max(v.bound, bound)
+	for i, index := range history {
+		w := a.secrets.writes[index]
+		if w.at == 0 || w.generation < 0 || w.same {
+			continue
+		}
+		deadline := w.at + bound
+		switch {
+		case i+1 < len(history) && a.secrets.writes[history[i+1]].at <= deadline:
+			v.superseded++
+		case deadline > a.reached:
+			v.pending++
+		case a.downAt(pod, deadline):
+		default:
+			v.judged++
+			v.compare(a, pod, index, deadline)
+		}
+	}
+}
+
+// compare finds whether the pod used the write, or a newer one, by the deadline.
+func (v *lateness) compare(a *Analysis, pod int, index int32, deadline time.Duration) {
+	i := a.inUse(pod, deadline)
+	if i >= 0 && a.current(a.uses[pod][i], index) {
+		return
+	}
+	v.late++
+	arrived, at := false, a.reached
+	for i++; i < len(a.uses[pod]) && !arrived; i++ {
+		arrived = a.current(a.uses[pod][i], index)
+		if arrived {
+			at = a.uses[pod][i].at
+		}
+	}
+	if !arrived {
+		v.never++
+	}
+	if took := at - a.secrets.writes[index].at; took > v.longest {
+		v.longest, v.pod, v.write, v.arrived = took, pod, index, arrived
+	}
+}
+
+// current reports whether the use is of the write's content or of newer.
+func (a *Analysis) current(u use, index int32) bool {
+	return u.write >= index ||
+		u.write >= 0 && a.secrets.writes[u.write].generation == a.secrets.writes[index].generation
+}
+
+func (v *lateness) sentence(a *Analysis) string {
+	w := a.secrets.writes[v.write]
+	fate := "took"
+	if !v.arrived {
+		fate = "never came, seen for"
+	}
+	return fmt.Sprintf("%s of %s to a pod came later than the bound, %s never; the worst was %s, "+
+		"written at %s, which to %s %s %s (bound %s)", number(v.late),
+		plural(v.judged, "propagation"), number(v.never), a.generations.at(w.generation).Leaf,
+		moment(w.at), a.pods.name(int32(v.pod)), fate, moment(v.longest), moment(a.bounds.of(v.pod)))
+}

@@ -1,0 +1,128 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// checkStaleTrust fails when a pod still trusted a CA later than the bound after the published
+// ca.crt dropped it, unless the CA was published again before.
+func checkStaleTrust(a *Analysis) (Status, string) {
+	var v staleTrust
+	for secret := range a.secrets.history {
+		a.withdrawals(int32(secret), func(w withdrawal) { v.judge(a, w) })
+	}
+	switch {
+	case v.stale > 0:
+		return Fail, v.sentence(a)
+	case v.judged == 0 && v.pending > 0:
+		return Inconclusive, fmt.Sprintf("a CA was withdrawn %s, but the record ends before "+
+			"the bound was over", times(v.pending))
+	case v.judged == 0:
+		return Pass, "no CA was withdrawn, so none could stay trusted"
+	}
+	return Pass, fmt.Sprintf("a CA was withdrawn %s; no pod trusted it longer than the bound of %s",
+		times(v.judged), moment(v.bound))
+}
+
+// withdrawal is a CA leaving the published ca.crt of a Secret.
+type withdrawal struct {
+	write     int32
+	authority string
+	until     time.Duration // when it was published again, or the end of the record
+}
+
+// withdrawals calls visit with every CA that a write of the secret dropped.
+func (a *Analysis) withdrawals(secret int32, visit func(withdrawal)) {
+	var before []string
+	for i, index := range a.secrets.history[secret] {
+		generation := a.secrets.writes[index].generation
+		if generation < 0 {
+			continue
+		}
+		trust := a.generations.trust[generation]
+		for _, authority := range before {
+			if !slices.Contains(trust, authority) {
+				visit(withdrawal{index, authority, a.published(secret, i+1, authority)})
+			}
+		}
+		before = trust
+	}
+}
+
+// published returns when the secret's writes from the given one on first publish the CA.
+func (a *Analysis) published(secret int32, from int, authority string) time.Duration {
+	for _, index := range a.secrets.history[secret][from:] {
+		w := a.secrets.writes[index]
+		if w.generation >= 0 && slices.Contains(a.generations.trust[w.generation], authority) {
+			return w.at
+		}
+	}
+	return a.reached
+}
+
+// staleTrust gathers what became of withdrawals.
+type staleTrust struct {
+	judged, pending, stale int64
+	bound, longest         time.Duration
+	pod                    int
+	worst                  withdrawal
+}
+
+func (v *staleTrust) judge(a *Analysis, w withdrawal) {
+	at := a.secrets.writes[w.write].at
+	judged, pending := false, false
+	for pod := range a.plan.Pods {
+		if a.secretOf(int32(pod)) != a.secrets.writes[w.write].secret {
+			continue
+		}
+		bound := a.trustBound(pod)
+		v.bound = max(v.bound, bound)
+		if at+bound >= w.until {
+			pending = pending || w.until == a.reached
+			continue
+		}
+		judged = true
+		if over := a.trusted(pod, w, at+bound); over > 0 {
+			v.stale++
+			if late := over + bound; late > v.longest {
+				v.longest, v.pod, v.worst = late, pod, w
+			}
+		}
+	}
+	switch {
+	case judged:
+		v.judged++
+	case pending:
+		v.pending++
+	}
+}
+
+// trusted returns for how long after the deadline the pod went on trusting the CA.
+func (a *Analysis) trusted(pod int, w withdrawal, deadline time.Duration) time.Duration {
+	i := a.inUse(pod, deadline)
+	if i < 0 || a.downAt(pod, deadline) {
+		return 0
+	}
+	u := a.uses[pod][i]
+	if u.write >= w.write || !slices.Contains(a.generations.trust[u.generation], w.authority) {
+		return 0
+	}
+	return min(a.until(pod, i), w.until) - deadline
+}
+
+// trustBound returns how long the pod may trust a withdrawn CA.
+func (a *Analysis) trustBound(pod int) time.Duration {
+	if within := a.plan.Expect.StaleTrust; within != nil {
+		return time.Duration(within.Within)
+	}
+	return a.bounds.of(pod)
+}
+
+func (v *staleTrust) sentence(a *Analysis) string {
+	return fmt.Sprintf("a withdrawn CA stayed trusted beyond the bound by %s; the longest was %s, "+
+		"withdrawn at %s and trusted by %s for %s after that (bound %s)",
+		plural(v.stale, "pod"), v.worst.authority, moment(a.secrets.writes[v.worst.write].at),
+		a.pods.name(int32(v.pod)), moment(v.longest), moment(a.trustBound(v.pod)))
+}

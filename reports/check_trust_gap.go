@@ -1,0 +1,37 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/certquake/certquake/harness/record"
+)
+
+// checkTrustGap fails when one end was shown a leaf whose CA it did not trust. A client that sends no
+// certificate because the server's list of CAs lacks its issuer meets the same gap under another
+// name, and so counts.
+func checkTrustGap(a *Analysis) (Status, string) {
+	t := a.tally(a.isTrustGap)
+	if t.count > 0 {
+		return Fail, fmt.Sprintf("%s met a CA that the other end did not trust, from %s to %s; "+
+			"the first was %s", plural(t.count, "attempt"), moment(t.first.from), moment(t.last.to),
+			a.describe(t.first))
+	}
+	if gap := a.thinEvidence(); gap != "" {
+		return Inconclusive, gap
+	}
+	return Pass, fmt.Sprintf("in all of %s each end trusted the other's CA", a.connections())
+}
+
+func (a *Analysis) isTrustGap(f *failure) bool {
+	switch f.outcome {
+	case record.UnknownAuthority:
+		return true
+	case record.CertificateRequired:
+		client := a.generations.at(f.own)
+		return f.own >= 0 && f.other >= 0 && client.Chain != "" &&
+			!slices.Contains(a.generations.trust[f.other], client.Chain)
+	default:
+		return false
+	}
+}

@@ -1,0 +1,83 @@
+package reports
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+)
+
+// checkValidity fails when a peer was shown a certificate outside its validity, and when a pod under
+// load had one in use after its end although no dial happened to meet it.
+func checkValidity(a *Analysis) (Status, string) {
+	t := a.tally(func(f *failure) bool {
+		return f.outcome == record.Expired || f.outcome == record.NotYetValid
+	})
+	held := a.heldExpired()
+	if t.count > 0 {
+		reason := fmt.Sprintf("%s met a certificate outside its validity, until %s; the first was %s",
+			plural(t.count, "attempt"), moment(t.last.to), a.describe(t.first))
+		return Fail, reason + held.also()
+	}
+	if held.count > 0 {
+		return Fail, held.sentence(a)
+	}
+	if gap := a.thinEvidence(); gap != "" {
+		return Inconclusive, gap
+	}
+	return Pass, fmt.Sprintf("none of %s met a certificate outside its validity, "+
+		"and no pod used one past its end", a.connections())
+}
+
+// expiries is the uses of leaves that went on after their end, by pods under load.
+type expiries struct {
+	count   int64
+	longest time.Duration
+	pod     int
+	use     use
+}
+
+func (a *Analysis) heldExpired() expiries {
+	var held expiries
+	loaded := a.dials.loaded(a.plan)
+	for pod, isLoaded := range loaded {
+		if !isLoaded {
+			continue
+		}
+		for i, u := range a.uses[pod] {
+			over := a.until(pod, i) - max(u.notAfter, u.at)
+			if u.notAfter == 0 || over <= 0 {
+				continue
+			}
+			held.count++
+			if over > held.longest {
+				held.longest, held.pod, held.use = over, pod, u
+			}
+		}
+	}
+	return held
+}
+
+func (e expiries) sentence(a *Analysis) string {
+	return fmt.Sprintf("a leaf stayed in use after its end %s; the longest was %s, "+
+		"which %s used for %s after it ended at %s", times(e.count),
+		a.generations.at(e.use.generation).Leaf, a.pods.name(int32(e.pod)),
+		moment(e.longest), moment(e.use.notAfter))
+}
+
+// also is what to add to a reason that has told of failures already.
+func (e expiries) also() string {
+	if e.count == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; a leaf stayed in use after its end %s, for up to %s",
+		times(e.count), moment(e.longest))
+}
+
+// times writes how often something happened.
+func times(n int64) string {
+	if n == 1 {
+		return "once"
+	}
+	return number(n) + " times"
+}

@@ -1,0 +1,182 @@
+package reports
+
+import (
+	"slices"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// figures fills in everything a report holds but its verdict.
+func (a *Analysis) figures() *Report {
+	at, broken := a.worst()
+	r := &Report{
+		Scenario:     a.plan.Scenario,
+		Why:          a.plan.Why,
+		Seed:         a.plan.Seed,
+		Backend:      a.header.Backend,
+		Basis:        a.header.Basis,
+		Digest:       a.header.Digest,
+		Complete:     a.whole() == "",
+		Horizon:      seconds(a.plan.Horizon),
+		Reached:      seconds(a.reached),
+		Balance:      a.balance(),
+		Outcomes:     map[record.Outcome]int64{},
+		Worst:        Worst{At: seconds(at), Broken: broken, Pairs: a.pairs()},
+		Latency:      a.latency(),
+		Associations: a.associationFigures(),
+		Law:          NewLaw(a.plan).Quantiles(),
+		Bound:        seconds(a.bounds.longest),
+		Disagreement: disagreementOf(a.delaysByWrite()),
+		ExpiredUse:   a.expiredUse(),
+		Faults:       a.faults(),
+		Reproduce:    reproduce(a.plan, a.header.Backend),
+	}
+	for _, outage := range a.outages() {
+		r.Outage += seconds(outage.to - outage.from)
+	}
+	for i, outcome := range a.attempts.outcomes {
+		r.Outcomes[outcome] = a.attempts.counts[i]
+	}
+	a.propagation(r)
+	return r
+}
+
+func (a *Analysis) balance() Balance {
+	b := Balance{
+		Scheduled: a.scheduled(),
+		OK:        a.attempts.of(record.OK),
+		Failed:    a.attempts.failed(),
+		Skipped:   a.attempts.of(record.Skipped),
+	}
+	b.Unaccounted = b.Scheduled - b.OK - b.Failed - b.Skipped
+	return b
+}
+
+// scheduled returns how many new connections the plan has due before the offset reached.
+func (a *Analysis) scheduled() int64 {
+	var total int64
+	for _, stream := range a.plan.Streams {
+		total += a.plan.Attempts(stream, a.reached)
+	}
+	return total
+}
+
+// pairs returns how many ordered pairs were tried: those that dial or, without load, those that
+// associate.
+func (a *Analysis) pairs() int {
+	if a.dials.pairs > 0 {
+		return a.dials.pairs
+	}
+	return len(a.associations.order)
+}
+
+func (a *Analysis) latency() Latency {
+	h := a.attempts.latency
+	if h.Count() == 0 {
+		return Latency{Basis: a.header.Basis}
+	}
+	return Latency{
+		Count: h.Count(),
+		P50:   seconds(h.Quantile(0.5)),
+		P99:   seconds(h.Quantile(0.99)),
+		Max:   seconds(h.Max()),
+		Basis: a.header.Basis,
+	}
+}
+
+func (a *Analysis) associationFigures() AssociationFigures {
+	s := &a.associations
+	open, lost := s.open(a.reached)
+	return AssociationFigures{
+		Established:   s.established,
+		Dropped:       s.dropped,
+		Reestablished: s.again,
+		DownAtEnd:     open,
+		Attempts:      s.attempts,
+		Failed:        s.failed,
+		Lost:          seconds(lost),
+	}
+}
+
+// propagation fills in the times from write to use, as a whole and by node.
+func (a *Analysis) propagation(r *Report) {
+	byNode := make([][]time.Duration, len(a.plan.Nodes))
+	var all, projected []time.Duration
+	for pod, uses := range a.uses {
+		node := a.nodeOf(pod)
+		for i := range uses {
+			u := &uses[i]
+			if !u.first {
+				continue
+			}
+			all = append(all, u.at-u.written)
+			if node >= 0 {
+				byNode[node] = append(byNode[node], u.at-u.written)
+			}
+			if u.projected > 0 {
+				projected = append(projected, u.projected-u.written)
+			}
+		}
+	}
+	r.Propagation, r.Projection = quantilesOf(all), quantilesOf(projected)
+	r.ByNode = make([]NodeDelay, len(byNode))
+	for i, node := range a.plan.Nodes {
+		q := quantilesOf(byNode[i])
+		r.ByNode[i] = NodeDelay{Node: node.Name, Count: q.Count, P50: q.P50, Max: q.Max}
+	}
+}
+
+// nodeOf returns the index of the pod's node, or -1.
+func (a *Analysis) nodeOf(pod int) int {
+	if pod >= len(a.plan.Pods) {
+		return -1
+	}
+	return slices.IndexFunc(a.plan.Nodes, func(node scenarios.PlannedNode) bool {
+		return node.Name == a.plan.Pods[pod].Node
+	})
+}
+
+// expiredUse counts the uses that went on after their leaf's end. A use that is neither replaced nor
+// expired when the record ends tells nothing either way.
+func (a *Analysis) expiredUse() ExpiredUse {
+	var e ExpiredUse
+	var total time.Duration
+	for pod, uses := range a.uses {
+		for i := range uses {
+			if uses[i].notAfter == 0 {
+				continue
+			}
+			over := a.until(pod, i) - uses[i].notAfter
+			if over <= 0 && i+1 == len(uses) {
+				continue
+			}
+			e.Of++
+			if over > 0 {
+				e.Count++
+				total += over
+				e.Max = max(e.Max, seconds(over))
+			}
+		}
+	}
+	if e.Count > 0 {
+		e.Share = Share(float64(e.Count) / float64(e.Of))
+		e.Mean = seconds(total) / Seconds(e.Count)
+	}
+	return e
+}
+
+// faults lists the plan's actions with their proofs.
+func (a *Analysis) faults() []Fault {
+	faults := make([]Fault, 0, len(a.plan.Actions))
+	for _, action := range a.plan.Actions {
+		fault := Fault{ID: action.ID, At: seconds(action.At), Note: action.Note}
+		if at, ok := a.proofs[action.ID]; ok {
+			proof := seconds(at)
+			fault.Proof = &proof
+		}
+		faults = append(faults, fault)
+	}
+	return faults
+}

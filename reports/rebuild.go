@@ -1,0 +1,101 @@
+package reports
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// The files of a run folder that a report is computed from.
+const (
+	planFile   = "plan.json"
+	recordFile = "events.jsonl"
+)
+
+// ErrNotRun is wrapped by Rebuild's error when the folder is missing, is no run folder, or holds a
+// plan or a record that cannot be read or that belong to different runs.
+var ErrNotRun = errors.New("not a run folder")
+
+// Rebuild computes the report of a run folder anew from its plan and record, writes it there, and
+// returns it. A record that ends early, as a crash leaves it, is reported as incomplete. Its error
+// wraps ErrNotRun when there is nothing to report on; then nothing is written.
+func Rebuild(dir string) (*Report, error) {
+	analysis, err := load(dir)
+	if err != nil {
+		return nil, fmt.Errorf("report on %s: %w", dir, err)
+	}
+	report, err := Judge(analysis)
+	if err != nil {
+		return nil, fmt.Errorf("report on %s: %w", dir, err)
+	}
+	if err := Render(dir, analysis, report); err != nil {
+		return nil, fmt.Errorf("report on %s: %w", dir, err)
+	}
+	return report, nil
+}
+
+// load reads and analyses a run folder.
+func load(dir string) (*Analysis, error) {
+	switch info, err := os.Stat(dir); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: there is no such folder", ErrNotRun)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrNotRun, err)
+	case !info.IsDir():
+		return nil, fmt.Errorf("%w: it is a file; give the folder that holds it", ErrNotRun)
+	}
+	plan, err := loadPlan(filepath.Join(dir, planFile))
+	if err != nil {
+		return nil, err
+	}
+	return loadRecord(filepath.Join(dir, recordFile), plan)
+}
+
+// loadPlan reads plan.json.
+func loadPlan(path string) (scenarios.Plan, error) {
+	var plan scenarios.Plan
+	data, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return plan, fmt.Errorf("%w: it has no %s", ErrNotRun, planFile)
+	case err != nil:
+		return plan, fmt.Errorf("%w: %w", ErrNotRun, err)
+	case len(data) == 0:
+		return plan, fmt.Errorf("%w: %s is empty", ErrNotRun, planFile)
+	}
+	if err := json.Unmarshal(data, &plan); err != nil {
+		return plan, fmt.Errorf("%w: %s: %w", ErrNotRun, planFile, err)
+	}
+	if plan.Scenario == "" || plan.Horizon <= 0 {
+		return plan, fmt.Errorf("%w: %s is not a plan: it names no scenario or no horizon",
+			ErrNotRun, planFile)
+	}
+	return plan, nil
+}
+
+// loadRecord reads and analyses events.jsonl.
+func loadRecord(path string, plan scenarios.Plan) (_ *Analysis, err error) {
+	file, err := os.Open(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: it has no %s", ErrNotRun, recordFile)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrNotRun, err)
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	reader, err := record.NewReader(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotRun, recordFile, err)
+	}
+	if digest := plan.Digest(); reader.Header.Digest != digest {
+		return nil, fmt.Errorf("%w: %s is the record of another plan: it names %s, %s is %s",
+			ErrNotRun, recordFile, reader.Header.Digest, planFile, digest)
+	}
+	return Analyze(plan, reader.Header, reader.Spans())
+}

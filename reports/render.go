@@ -1,0 +1,150 @@
+package reports
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/certquake/certquake/reports/plots"
+)
+
+// Render writes report.json, report.md, junit.xml, report.html and plots/ into the run folder, which
+// must exist. The same analysis and report give the same bytes.
+func Render(dir string, a *Analysis, r *Report) error {
+	pictures, err := a.pictures()
+	if err != nil {
+		return fmt.Errorf("render %q: %w", r.Scenario, err)
+	}
+	files, err := pages(a, r, pictures)
+	if err != nil {
+		return fmt.Errorf("render %q: %w", r.Scenario, err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "plots"), 0o755); err != nil {
+		return fmt.Errorf("render %q: %w", r.Scenario, err)
+	}
+	for _, file := range files {
+		if err := os.WriteFile(filepath.Join(dir, file.name), file.data, 0o644); err != nil {
+			return fmt.Errorf("render %q: %w", r.Scenario, err)
+		}
+	}
+	return nil
+}
+
+// page is one file of a run folder.
+type page struct {
+	name string
+	data []byte
+}
+
+// pages returns every file, in the order they are written: what others link to comes first.
+func pages(a *Analysis, r *Report, pictures []picture) ([]page, error) {
+	var files []page
+	for _, p := range pictures {
+		path := filepath.Join("plots", p.name)
+		files = append(files, page{path + ".svg", p.drawn.SVG}, page{path + ".png", p.drawn.PNG})
+	}
+	for _, form := range []struct {
+		name  string
+		write func() ([]byte, error)
+	}{
+		{"report.json", func() ([]byte, error) { return encode(r) }},
+		{"report.md", func() ([]byte, error) { return markdown(r, pictures) }},
+		{"junit.xml", func() ([]byte, error) { return junit(r) }},
+		{"report.html", func() ([]byte, error) { return webpage(a, r, pictures) }},
+	} {
+		data, err := form.write()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", form.name, err)
+		}
+		files = append(files, page{form.name, data})
+	}
+	return files, nil
+}
+
+// encode writes report.json.
+func encode(r *Report) ([]byte, error) {
+	var buffer bytes.Buffer
+	encoder := json.NewEncoder(&buffer)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(r); err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	return buffer.Bytes(), nil
+}
+
+// picture is a drawn plot with the text that goes with it.
+type picture struct {
+	name    string
+	title   string
+	caption string
+	drawn   plots.Picture
+}
+
+// drawing is a plot that can be drawn.
+type drawing struct {
+	name, title, caption string
+	draw                 func() (plots.Picture, error)
+}
+
+// pictures draws every plot that has something to show.
+func (a *Analysis) pictures() ([]picture, error) {
+	var pictures []picture
+	for _, d := range a.drawings() {
+		drawn, err := d.draw()
+		if err != nil {
+			return nil, err
+		}
+		pictures = append(pictures, picture{d.name, d.title, d.caption, drawn})
+	}
+	return pictures, nil
+}
+
+// drawings lists the plots of the run, in the order of the report.
+func (a *Analysis) drawings() []drawing {
+	var all []drawing
+	window, zoomed := a.incident()
+	if len(a.plan.Streams) > 0 {
+		whole := a.outcomesPlot(a.run(), "New connections over the whole run, by outcome")
+		all = append(all, drawing{"outcomes", "Outcomes over time", outcomesCaption, whole.Draw})
+		if zoomed {
+			near := a.outcomesPlot(window, "New connections around the worst moment, by outcome")
+			all = append(all, drawing{"incident", "The incident", incidentCaption, near.Draw})
+		}
+	}
+	if len(a.plan.Pods) > 0 {
+		shown := a.run()
+		if zoomed {
+			shown = window
+		}
+		all = append(all, drawing{"lanes", "Who used what when", lanesCaption,
+			a.lanesPlot(shown).Draw})
+	}
+	if _, broken := a.worst(); broken > 0 {
+		all = append(all, drawing{"matrix", "Who could talk to whom", matrixCaption,
+			a.matrixPlot().Draw})
+	}
+	if d := a.propagationPlot(); len(d.Measured) > 0 {
+		all = append(all, drawing{"propagation", "How fast Secrets spread", propagationCaption,
+			d.Draw})
+	}
+	return all
+}
+
+// The captions explain what a picture shows to someone who sees its kind for the first time.
+const (
+	outcomesCaption = "Each moment's new connections per second, stacked by how they ended. " +
+		"Failures are at the bottom, measured from zero; vertical lines are the plan's actions."
+	incidentCaption = "The same, magnified around the moment at which the most pairs were broken."
+	lanesCaption    = "One lane for each pod. The colour is what its process had in use, which is " +
+		"not what was last written, nor what already lay in its volume. Pods of different " +
+		"colours at one instant may reject each other."
+	matrixCaption = "Each square is one ordered pair at the moment at which the most pairs were " +
+		"broken: the pod of the row dials the pod of the column. Pale squares worked; coloured " +
+		"ones failed for the reason given."
+	propagationCaption = "The share of pods that used a new Secret within the given time. The " +
+		"dashed line is what kubelet sync and reload settings alone predict; a measured line to " +
+		"the right of it is slower than the settings explain, as when a kubelet is paused."
+)

@@ -1,0 +1,105 @@
+package reports
+
+import (
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// write is one content of a Secret seen at the API.
+type write struct {
+	at         time.Duration
+	secret     int32
+	generation int32 // -1 once the Secret was deleted
+	same       bool  // the content is that of the write before: no kubelet projects it again
+}
+
+// secrets is the history of every Secret.
+type secrets struct {
+	numbers map[string]int32
+	names   []string
+	writes  []write
+	history [][]int32 // by secret, indices into writes in order
+	mounted []int32   // by planned pod, its secret
+}
+
+func newSecrets(plan scenarios.Plan) secrets {
+	s := secrets{numbers: map[string]int32{}}
+	mounts := map[string]int32{}
+	for _, group := range plan.Peers {
+		mounts[group.Workload] = s.index(group.Secret)
+	}
+	for _, pod := range plan.Pods {
+		number, ok := mounts[pod.Workload]
+		if !ok {
+			number = -1
+		}
+		s.mounted = append(s.mounted, number)
+	}
+	return s
+}
+
+func (s *secrets) index(name string) int32 {
+	if number, ok := s.numbers[name]; ok {
+		return number
+	}
+	number := int32(len(s.names))
+	s.numbers[name] = number
+	s.names = append(s.names, name)
+	s.history = append(s.history, nil)
+	return number
+}
+
+func (s *secrets) write(span *record.Span, known *generations) {
+	secret := s.index(span.Source)
+	next := write{at: span.To, secret: secret, generation: known.indexOf(span.Own)}
+	if last := s.content(secret); last >= 0 {
+		next.same = next.generation == last
+	}
+	s.history[secret] = append(s.history[secret], int32(len(s.writes)))
+	s.writes = append(s.writes, next)
+}
+
+// content returns the generation last written to the secret, over any deletion, or -1.
+func (s *secrets) content(secret int32) int32 {
+	history := s.history[secret]
+	for i := len(history) - 1; i >= 0; i-- {
+		if generation := s.writes[history[i]].generation; generation >= 0 {
+			return generation
+		}
+	}
+	return -1
+}
+
+// find returns the write that content in use came from, or -1: the one at the given offset, else the
+// newest up to now with the same leaf.
+func (s *secrets) find(
+	secret int32, written, now time.Duration, generation int32, known *generations,
+) int32 {
+	if secret < 0 {
+		return -1
+	}
+	history := s.history[secret]
+	for i := len(history) - 1; i >= 0 && s.writes[history[i]].at >= written; i-- {
+		if s.writes[history[i]].at == written {
+			return history[i]
+		}
+	}
+	leaf := known.at(generation).Leaf
+	for i := len(history) - 1; i >= 0; i-- {
+		w := s.writes[history[i]]
+		if w.at <= now && w.generation >= 0 && known.at(w.generation).Leaf == leaf {
+			return history[i]
+		}
+	}
+	return -1
+}
+
+// secretOf returns the secret a pod mounts, or -1.
+func (a *Analysis) secretOf(pod int32) int32 {
+	if pod < 0 || int(pod) >= len(a.secrets.mounted) {
+		return -1
+	}
+	return a.secrets.mounted[pod]
+}

@@ -1,0 +1,180 @@
+package reports
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/reports/plots"
+)
+
+// The sizes beyond which pictures bin or sample.
+const (
+	binsMax   = 360
+	pointsMax = 400
+	lanesMax  = 40
+)
+
+// outcomesPlot is what became of new connections over the window. Failures lie at the bottom, where
+// they are measured from zero, successes on top.
+func (a *Analysis) outcomesPlot(w plots.Window, title string) plots.Outcomes {
+	o := plots.Outcomes{
+		Title: title, Caption: a.signature(), Window: w, Marks: a.marks(w),
+	}
+	counts := a.attempts.histogram(w.From, w.To, binsMax)
+	width := (w.To - w.From).Seconds() / binsMax
+	order := slices.Clone(a.attempts.outcomes)
+	slices.Reverse(order) // the order of reports has ok and skipped first: they go on top
+	for _, outcome := range order {
+		rates := counts[slices.Index(a.attempts.outcomes, outcome)]
+		if outcome != record.OK && !slices.ContainsFunc(rates, positive) {
+			continue
+		}
+		for i := range rates {
+			rates[i] /= width
+		}
+		o.Layers = append(o.Layers, plots.Layer{Outcome: string(outcome), Rates: rates})
+	}
+	return o
+}
+
+func positive(x float64) bool { return x > 0 }
+
+// signature names the run in every picture, and says when its figures are modelled.
+func (a *Analysis) signature() string {
+	text := fmt.Sprintf("%s, seed %d, backend %s", a.plan.Scenario, a.plan.Seed, a.header.Backend)
+	if a.header.Basis == record.Modelled {
+		return text + " (modelled)"
+	}
+	return text
+}
+
+// propagationPlot is the distribution of propagations beside the law.
+func (a *Analysis) propagationPlot() plots.Propagation {
+	sample := a.propagations()
+	slices.Sort(sample)
+	law := NewLaw(a.plan)
+	d := plots.Propagation{
+		Title:    "How long a written Secret took until a pod used it",
+		Caption:  a.signature(),
+		Bound:    a.bounds.longest.Seconds(),
+		Measured: empirical(sample),
+		Count:    plural(int64(len(sample)), "propagation") + " of this run",
+	}
+	if law.pods > 0 {
+		for i := range pointsMax + 1 {
+			x := law.Max() * float64(i) / pointsMax
+			d.Law = append(d.Law, plots.Point{Seconds: x, Share: law.CDF(x)})
+		}
+	}
+	return d
+}
+
+// propagations returns the time from write to use of every propagation.
+func (a *Analysis) propagations() []time.Duration {
+	var sample []time.Duration
+	for _, uses := range a.uses {
+		for i := range uses {
+			if u := &uses[i]; u.first {
+				sample = append(sample, u.at-u.written)
+			}
+		}
+	}
+	return sample
+}
+
+// empirical returns the distribution of a sorted sample as a step function, thinned to pointsMax.
+func empirical(sorted []time.Duration) []plots.Point {
+	n := len(sorted)
+	points := make([]plots.Point, 0, 2*min(n, pointsMax))
+	share := 0.0
+	for k := range min(n, pointsMax) {
+		i := (k+1)*n/min(n, pointsMax) - 1
+		x := sorted[i].Seconds()
+		points = append(points, plots.Point{Seconds: x, Share: share})
+		share = float64(i+1) / float64(n)
+		points = append(points, plots.Point{Seconds: x, Share: share})
+	}
+	return points
+}
+
+// matrixPlot is who could talk to whom at the worst moment. More pods than lanesMax are drawn in
+// groups of neighbours.
+func (a *Analysis) matrixPlot() plots.Matrix {
+	at, broken := a.worst()
+	pods := len(a.plan.Pods)
+	groups := min(pods, lanesMax)
+	group := func(pod int32) int { return int(pod) * groups / pods }
+	tried, failed := newGrid(groups), newGrid(groups)
+	reasons := make([]map[record.Outcome]int, groups*groups)
+	for source := range pods {
+		for target := range pods {
+			if a.dials.pairEvery(int32(source), int32(target)) > 0 && source != target {
+				tried[group(int32(source))][group(int32(target))]++
+			}
+		}
+	}
+	for _, b := range a.brokenAt(at) {
+		if !a.dials.planned(b.source) || !a.dials.planned(b.peer) {
+			continue
+		}
+		from, to := group(b.source), group(b.peer)
+		failed[from][to]++
+		tried[from][to] = max(tried[from][to], failed[from][to])
+		if reasons[from*groups+to] == nil {
+			reasons[from*groups+to] = map[record.Outcome]int{}
+		}
+		reasons[from*groups+to][b.outcome]++
+	}
+	m := plots.Matrix{
+		Title: "Who could open a new connection to whom at the worst moment",
+		Caption: fmt.Sprintf("%s: %s of %s broken at %s", a.signature(), number(int64(broken)),
+			plural(int64(a.pairs()), "ordered pair"), moment(at)),
+		Names: a.groupNames(groups),
+	}
+	for i := range groups {
+		row := make([]plots.Cell, groups)
+		for j := range row {
+			row[j].Tried = tried[i][j] > 0
+			if failed[i][j] > 0 {
+				row[j].Share = float64(failed[i][j]) / float64(tried[i][j])
+				row[j].Reason = string(mostOf(reasons[i*groups+j]))
+			}
+		}
+		m.Cells = append(m.Cells, row)
+	}
+	return m
+}
+
+func newGrid(n int) [][]int {
+	grid := make([][]int, n)
+	for i := range grid {
+		grid[i] = make([]int, n)
+	}
+	return grid
+}
+
+// mostOf returns the outcome counted most, the first in the order of reports among equals.
+func mostOf(counts map[record.Outcome]int) record.Outcome {
+	var most record.Outcome
+	for _, outcome := range record.Outcomes() {
+		if counts[outcome] > counts[most] {
+			most = outcome
+		}
+	}
+	return most
+}
+
+// groupNames names the pods, or groups of neighbours by their first.
+func (a *Analysis) groupNames(groups int) []string {
+	pods := len(a.plan.Pods)
+	names := make([]string, groups)
+	for pod := pods - 1; pod >= 0; pod-- {
+		names[pod*groups/pods] = a.plan.Pods[pod].Name
+		if pods > groups {
+			names[pod*groups/pods] += " …"
+		}
+	}
+	return names
+}

@@ -1,0 +1,240 @@
+package reports
+
+import (
+	"fmt"
+	"html/template"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// faultsMax is the most actions that a page lists; report.json has all.
+const faultsMax = 40
+
+// view is what the pages show, in words.
+type view struct {
+	Report     *Report
+	Results    []viewResult
+	Figures    []figure
+	Outcomes   []outcomeCount
+	Faults     []viewFault
+	MoreFaults int
+	Pictures   []viewPicture
+	Nodes      []viewNode
+	Workloads  []viewWorkload
+	Params     []param
+	Basis      string
+}
+
+type viewResult struct {
+	ID, Promise, Reason string
+	Status              Status
+}
+
+// figure is one number with what it means.
+type figure struct{ Name, Value, Note string }
+
+type outcomeCount struct {
+	Outcome record.Outcome
+	Count   int64
+	Share   string
+}
+
+type viewFault struct {
+	ID, Note string
+	At       Seconds
+	Proof    Seconds // 0 without proof
+}
+
+type viewPicture struct {
+	Name, Title, Caption string
+	SVG                  template.HTML
+}
+
+type viewNode struct {
+	scenarios.PlannedNode
+	Pods  int
+	Delay NodeDelay
+}
+
+type viewWorkload struct {
+	scenarios.PeerGroup
+	Pods   int
+	Reload string
+	Bound  time.Duration
+}
+
+type param struct{ Name, Value string }
+
+// newView returns what both pages show.
+func newView(r *Report, pictures []picture) *view {
+	v := &view{Report: r, Figures: figuresOf(r), Outcomes: outcomesOf(r), Basis: basisOf(r)}
+	for _, from := range r.results() {
+		v.Results = append(v.Results, viewResult{from.id, from.promise, from.reason, from.status})
+	}
+	for _, fault := range r.Faults[:min(len(r.Faults), faultsMax)] {
+		shown := viewFault{ID: fault.ID, Note: fault.Note, At: fault.At}
+		if shown.Note == "" {
+			shown.Note = fault.ID
+		}
+		if fault.Proof != nil {
+			shown.Proof = *fault.Proof
+		}
+		v.Faults = append(v.Faults, shown)
+	}
+	v.MoreFaults = len(r.Faults) - len(v.Faults)
+	for _, p := range pictures {
+		v.Pictures = append(v.Pictures, viewPicture{p.name, p.title, p.caption, safe(p)})
+	}
+	return v
+}
+
+// safe vouches for a picture: it was drawn by this program, which escapes the names in it.
+func safe(p picture) template.HTML {
+	return template.HTML(p.drawn.Inline) //nolint:gosec // drawn above, not read from anywhere
+}
+
+// figuresOf picks the figures that stand out on a page.
+func figuresOf(r *Report) []figure {
+	made := r.Balance.OK + r.Balance.Failed
+	all := []figure{
+		{"failed new connections", number(r.Balance.Failed),
+			fmt.Sprintf("of %s made, %s", number(made), share(r.Balance.Failed, made))},
+		{"outage", spell(r.Outage), "in which at least one ordered pair was failing"},
+		{"worst moment", fmt.Sprintf("%d of %d", r.Worst.Broken, r.Worst.Pairs),
+			"ordered pairs broken, at " + spell(r.Worst.At)},
+	}
+	if r.Propagation.Count > 0 {
+		all = append(all, figure{
+			"propagation, half of the pods", spell(r.Propagation.P50),
+			fmt.Sprintf("99 %% within %s, all within %s (n = %s)", spell(r.Propagation.P99),
+				spell(r.Propagation.Max), number(r.Propagation.Count)),
+		})
+	}
+	if r.Disagreement.Count > 0 {
+		all = append(all, figure{
+			"two pods disagree for", spell(r.Disagreement.Mean),
+			fmt.Sprintf("on average after a write, 99 %% less than %s", spell(r.Disagreement.P99)),
+		})
+	}
+	if r.Associations.Established > 0 {
+		all = append(all, figure{
+			"associations dropped", number(r.Associations.Dropped),
+			fmt.Sprintf("of %s, %s re-established, down for %s in all",
+				number(r.Associations.Established), number(r.Associations.Reestablished),
+				spell(r.Associations.Lost)),
+		})
+	}
+	if r.ExpiredUse.Count > 0 {
+		all = append(all, figure{
+			"expired leaves in use", number(r.ExpiredUse.Count),
+			fmt.Sprintf("of %s, for %s on average", number(r.ExpiredUse.Of),
+				spell(r.ExpiredUse.Mean)),
+		})
+	}
+	if r.Latency.Count > 0 {
+		all = append(all, figure{
+			"handshake latency, 99 %", spell(r.Latency.P99),
+			fmt.Sprintf("half within %s (%s)", spell(r.Latency.P50), r.Latency.Basis),
+		})
+	}
+	return all
+}
+
+// outcomesOf lists the outcomes that occurred.
+func outcomesOf(r *Report) []outcomeCount {
+	total := r.Balance.OK + r.Balance.Failed + r.Balance.Skipped
+	var all []outcomeCount
+	for _, outcome := range record.Outcomes() {
+		if n := r.Outcomes[outcome]; n > 0 {
+			all = append(all, outcomeCount{outcome, n, share(n, total)})
+		}
+	}
+	return all
+}
+
+// share writes a part of a whole in percent.
+func share(part, whole int64) string {
+	if whole == 0 {
+		return "0 %"
+	}
+	percent := 100 * float64(part) / float64(whole)
+	switch {
+	case part > 0 && percent < 0.01:
+		return "less than 0.01 %"
+	case part < whole && percent > 99.99:
+		return "more than 99.99 %"
+	}
+	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", percent), "0"), ".") + " %"
+}
+
+// basisOf says what the figures of the run are worth.
+func basisOf(r *Report) string {
+	if r.Basis == record.Measured {
+		return "Latencies and delays were measured by a clock around real work, on backend " +
+			r.Backend + "."
+	}
+	return "Time is virtual. Handshake verdicts come from real TLS code on real certificates; the " +
+		"API server, cert-manager, kubelets, network and all latencies are modelled, so figures " +
+		"of time are modelled too. Run the scenario on a cluster to measure them."
+}
+
+// settings adds the nodes, workloads and params of the plan.
+func (v *view) settings(a *Analysis) {
+	for i, node := range a.plan.Nodes {
+		v.Nodes = append(v.Nodes, viewNode{
+			node, a.podsWhere(func(p scenarios.Pod) bool { return p.Node == node.Name }),
+			v.Report.ByNode[i],
+		})
+	}
+	for _, group := range a.plan.Peers {
+		v.Workloads = append(v.Workloads, viewWorkload{
+			group, a.podsWhere(func(p scenarios.Pod) bool { return p.Workload == group.Workload }),
+			reloadOf(group), a.boundOf(group.Workload),
+		})
+	}
+	for name, value := range a.plan.Params {
+		v.Params = append(v.Params, param{name, value})
+	}
+	slices.SortFunc(v.Params, func(a, b param) int { return strings.Compare(a.Name, b.Name) })
+}
+
+func (a *Analysis) podsWhere(matches func(scenarios.Pod) bool) int {
+	count := 0
+	for _, pod := range a.plan.Pods {
+		if matches(pod) {
+			count++
+		}
+	}
+	return count
+}
+
+// boundOf returns the bound of a workload's pods, which is one for all, or 0 when it has none.
+func (a *Analysis) boundOf(workload string) time.Duration {
+	for i, pod := range a.plan.Pods {
+		if pod.Workload == workload {
+			return a.bounds.of(i)
+		}
+	}
+	return 0
+}
+
+// reloadOf says when the processes of a group read their files again.
+func reloadOf(group scenarios.PeerGroup) string {
+	switch group.Policy {
+	case "lazy-ttl":
+		return "when used, once older than " + moment(group.Every)
+	case "poll":
+		return "every " + moment(group.Every)
+	case "watch":
+		return "when the files change"
+	case "watch-once":
+		return "at the first change of the files only"
+	case "start-up":
+		return "never, only at start"
+	}
+	return group.Policy
+}

@@ -1,0 +1,91 @@
+package reports
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+)
+
+// moment writes an offset or a duration for people: 390s is "6m30s", a year is "365d".
+func moment(d time.Duration) string {
+	if d < 0 {
+		return "-" + moment(-d)
+	}
+	switch {
+	case d < time.Second:
+		return d.Round(time.Microsecond).String()
+	case d < time.Hour:
+		d = d.Round(100 * time.Millisecond)
+	default:
+		d = d.Round(time.Second)
+	}
+	days := d / (24 * time.Hour)
+	rest := d % (24 * time.Hour)
+	text := ""
+	if days > 0 {
+		text = fmt.Sprintf("%dd", days)
+	}
+	if rest == 0 && text != "" {
+		return text
+	}
+	clock := rest.String()
+	clock = strings.TrimSuffix(clock, "0s")
+	if clock == "" || !strings.HasSuffix(clock, "m") {
+		clock = rest.String()
+	}
+	if trimmed, ok := strings.CutSuffix(clock, "h0m"); ok {
+		clock = trimmed + "h"
+	}
+	return text + clock
+}
+
+// number writes a count with commas.
+func number(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
+}
+
+// plural writes a count and its noun.
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if strings.HasSuffix(noun, "y") {
+		return number(n) + " " + strings.TrimSuffix(noun, "y") + "ies"
+	}
+	return number(n) + " " + noun + "s"
+}
+
+// describe tells one failure: when, between whom, what the end that decided it held and was shown.
+func (a *Analysis) describe(f *failure) string {
+	own, other := a.generations.at(f.own), a.generations.at(f.other)
+	judge, shown := f.source, f.peer
+	if f.side == record.Server {
+		judge, shown = f.peer, f.source
+		own, other = other, own
+	}
+	text := fmt.Sprintf("%s -> %s at %s (%s", a.pods.name(f.source), a.pods.name(f.peer),
+		moment(f.from), f.outcome)
+	if own.Trust != "" && other.Leaf != "" {
+		text += fmt.Sprintf(": %s, trusting %s, was shown %s", a.pods.name(judge), own.Trust,
+			leafOf(other))
+		if shown != f.peer {
+			text += " by " + a.pods.name(shown)
+		}
+	}
+	return text + ")"
+}
+
+// leafOf names a leaf and what it was issued by.
+func leafOf(generation record.Generation) string {
+	if generation.Chain == "" {
+		return generation.Leaf
+	}
+	return generation.Leaf + " issued by " + generation.Chain
+}

@@ -1,0 +1,154 @@
+package scenarios
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// fault is one kind of fault.
+type fault interface {
+	// check gathers problems with the fault's own fields.
+	check(c *checker, path string)
+	// expand adds the fault's actions, of a fault that check has no problem with.
+	expand(e *expansion)
+}
+
+// kinds returns the names of the kinds that are set, in the order of Fault's fields, and the last
+// one itself.
+func (f *Fault) kinds() (names []string, last fault) {
+	value := reflect.ValueOf(f).Elem()
+	for _, field := range fieldsOf(value.Type()) {
+		kind, ok := value.FieldByIndex(field.index).Interface().(fault)
+		if ok && !reflect.ValueOf(kind).IsNil() {
+			names = append(names, field.name)
+			last = kind
+		}
+	}
+	return names, last
+}
+
+// FaultKind describes one kind of fault.
+type FaultKind struct {
+	Name    string // as in a scenario file
+	Summary string // what it does, one sentence without its subject and stop
+	Doc     string // the whole documentation, with its injection proof
+}
+
+// FaultKinds returns every kind of fault, in the order of Fault's fields.
+func FaultKinds() []FaultKind {
+	docs := comments()
+	var kinds []FaultKind
+	for f := range reflect.TypeFor[Fault]().Fields() {
+		if !f.Type.Implements(reflect.TypeFor[fault]()) {
+			continue
+		}
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		doc := docs[f.Type.Elem().Name()]
+		summary, _, _ := strings.Cut(strings.ReplaceAll(doc, "\n", " "), ". ")
+		kinds = append(kinds, FaultKind{
+			Name: name, Doc: doc,
+			Summary: strings.TrimPrefix(summary, f.Type.Elem().Name()+" "),
+		})
+	}
+	return kinds
+}
+
+// expansion gathers the actions of one performance of a fault.
+type expansion struct {
+	s       *Scenario
+	plan    *Plan
+	id      string // <fault>[<index>], with #<n> of a repeated one
+	fault   int
+	at      time.Duration
+	victims *rand.Rand
+	actions []Action
+}
+
+// add adds an action at an offset from the fault's own.
+func (e *expansion) add(after Duration, step string, action Action) {
+	action.ID = e.id + "/" + step
+	action.Fault = e.fault
+	action.At = e.at + after.std()
+	e.actions = append(e.actions, action)
+}
+
+// nodes returns the planned nodes named, all copies for a node with a count.
+func (e *expansion) nodes(names []string) []string {
+	var nodes []string
+	for _, name := range names {
+		nodes = append(nodes, e.s.nodesNamed(name)...)
+	}
+	slices.Sort(nodes)
+	return slices.Compact(nodes)
+}
+
+// pods returns the pods named, or else as many as count, drawn by lot, in plan order.
+func (e *expansion) pods(workload string, names []string, count int) []string {
+	if len(names) > 0 {
+		return names
+	}
+	var pods []string
+	for _, pod := range e.plan.Pods {
+		if pod.Workload == workload {
+			pods = append(pods, pod.Name)
+		}
+	}
+	drawn := e.victims.Perm(len(pods))[:min(count, len(pods))]
+	slices.Sort(drawn)
+	victims := make([]string, len(drawn))
+	for i, index := range drawn {
+		victims[i] = pods[index]
+	}
+	return victims
+}
+
+// expandFaults returns the plan's actions in order of time, then as written.
+func (s *Scenario) expandFaults(plan *Plan) []Action {
+	var actions []Action
+	for i := range s.Spec.Faults {
+		for _, each := range s.performances(plan, i) {
+			actions = append(actions, each.actions...)
+		}
+	}
+	slices.SortStableFunc(actions, func(a, b Action) int { return cmp.Compare(a.At, b.At) })
+	return actions
+}
+
+// performances expands each performance of a fault.
+func (s *Scenario) performances(plan *Plan, index int) []*expansion {
+	f := &s.Spec.Faults[index]
+	names, kind := f.kinds()
+	times, every := 1, time.Duration(0)
+	if f.Repeat != nil {
+		times, every = f.Repeat.Times, f.Repeat.Every.std()
+	}
+	victims := Rand(plan.Seed, "fault-"+strconv.Itoa(index)+"/victims")
+	var performed []*expansion
+	for n := range times {
+		id := fmt.Sprintf("%s[%d]", names[0], index)
+		if f.Repeat != nil {
+			id += "#" + strconv.Itoa(n+1)
+		}
+		e := &expansion{
+			s: s, plan: plan, id: id, fault: index, victims: victims,
+			at: f.At.std() + time.Duration(n)*every,
+		}
+		kind.expand(e)
+		performed = append(performed, e)
+	}
+	return performed
+}
+
+// oneOrMore joins a field and its plural, of which exactly one is given.
+func oneOrMore(one string, more []string) []string {
+	if one == "" {
+		return more
+	}
+	return append([]string{one}, more...)
+}

@@ -1,0 +1,165 @@
+package scenarios
+
+import (
+	"time"
+
+	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+)
+
+// World is the Kubernetes objects of a scenario, in the order given. Names are namespaced as
+// "namespace/name" wherever a plan refers to them; a ClusterIssuer's is "/name".
+type World struct {
+	Issuers        []certmanager.Issuer        `json:"issuers,omitempty"`
+	ClusterIssuers []certmanager.ClusterIssuer `json:"clusterIssuers,omitempty"`
+	Certificates   []certmanager.Certificate   `json:"certificates,omitempty"`
+}
+
+// Plan is everything a backend needs to perform a scenario: names resolved, defaults filled in, all
+// dice rolled. Dice that belong to the world's own course, such as a kubelet's resync intervals,
+// are drawn by simulating backends from Rand's named streams.
+type Plan struct {
+	Scenario string            `json:"scenario"`
+	Labels   map[string]string `json:"labels,omitempty"`
+	Why      string            `json:"why"`
+	Params   map[string]string `json:"params,omitempty"`
+	Seed     uint64            `json:"seed"`
+	Start    time.Time         `json:"start"`
+	Horizon  time.Duration     `json:"horizon_ns"`
+	World    World             `json:"world"`
+	Nodes    []PlannedNode     `json:"nodes"`
+	Peers    []PeerGroup       `json:"peers"`
+	Pods     []Pod             `json:"pods"`
+	Streams  []Stream          `json:"streams,omitempty"`
+	Actions  []Action          `json:"actions,omitempty"` // in order of At, then as planned
+	Expect   Expect            `json:"expect"`
+}
+
+// PlannedNode is one node.
+type PlannedNode struct {
+	Name            string          `json:"name"`
+	SyncFrequency   time.Duration   `json:"sync_frequency_ns"`
+	ChangeDetection ChangeDetection `json:"change_detection"`
+	CacheTTL        time.Duration   `json:"cache_ttl_ns,omitempty"` // of Cache only
+}
+
+// PeerGroup is one workload of mutual-TLS peers with every setting resolved. The string values are
+// those of packages credential and handshake.
+type PeerGroup struct {
+	Workload  string `json:"workload"`
+	Namespace string `json:"namespace"`
+	Secret    string `json:"secret"` // namespaced
+
+	Policy       string        `json:"policy"`             // credential.PolicyKind
+	Every        time.Duration `json:"every_ns,omitempty"` // TTL or interval of Policy
+	KeepLastGood bool          `json:"keep_last_good,omitempty"`
+	Pinned       bool          `json:"pinned,omitempty"`
+	ReadGap      time.Duration `json:"read_gap_ns,omitempty"`
+	Trust        string        `json:"trust"`      // credential.Trust
+	PairCheck    string        `json:"pair_check"` // credential.PairCheck
+	Chain        string        `json:"chain"`      // credential.Chain
+
+	PeerRule       string   `json:"peer_rule"` // handshake.PeerRule
+	VerifyHostname bool     `json:"verify_hostname,omitempty"`
+	ServerName     string   `json:"server_name"`
+	MinVersion     uint16   `json:"min_version"` // tls.VersionTLS12 or tls.VersionTLS13
+	MaxVersion     uint16   `json:"max_version"`
+	CipherSuites   []uint16 `json:"cipher_suites,omitempty"`
+	Curves         []uint16 `json:"curves,omitempty"` // tls.CurveID
+	Resumption     bool     `json:"resumption,omitempty"`
+
+	Associations string        `json:"associations"`       // ring, mesh or none
+	Retry        time.Duration `json:"retry_ns,omitempty"` // between attempts to associate
+}
+
+// Pod is one pod. At offset 0 it has been up for long: SyncDue and CacheAge place it at a random
+// phase of its kubelet's resync interval and of its own reload interval.
+type Pod struct {
+	Name     string        `json:"name"` // <workload>-<index>
+	Workload string        `json:"workload"`
+	Node     string        `json:"node"`
+	SyncDue  time.Duration `json:"sync_due_ns"`            // offset of its first resync
+	CacheAge time.Duration `json:"cache_age_ns,omitempty"` // age of its loaded credential at 0
+}
+
+// Stream is the open-loop canary dials of one pod: attempt k is due at Phase + k*Every and goes to
+// target (First + k) modulo the number of targets, which are the pods of the workloads To in plan
+// order without the source itself.
+type Stream struct {
+	Source string        `json:"source"`
+	To     []string      `json:"to"`
+	Every  time.Duration `json:"every_ns"`
+	Phase  time.Duration `json:"phase_ns"`
+	First  int           `json:"first"`
+}
+
+// Verb is what an action does.
+type Verb string
+
+// The verbs, which every backend performs or refuses in Check.
+const (
+	// Reissue has cert-manager issue Certificates anew, each once the one before is written.
+	Reissue Verb = "reissue"
+	// PublishTrust sets the CAs in ca.crt of Secrets to Trust, generations of Authority's CA. With
+	// Hold they stay so over later issuances, until the next PublishTrust; with NextWrite nothing
+	// is written until the next issuance, so that one write changes both; with CrossSign, the
+	// previous CA's cross-signature of the current one is appended to tls.crt of issuances while
+	// held.
+	PublishTrust Verb = "publish-trust"
+	// PauseSync and ResumeSync stop and continue the kubelet of Node.
+	PauseSync  Verb = "pause-sync"
+	ResumeSync Verb = "resume-sync"
+	// ConfigureKubelet restarts the kubelet of Node with Kubelet's settings.
+	ConfigureKubelet Verb = "configure-kubelet"
+	// RestartPods ends and starts Pods, as Mode says.
+	RestartPods Verb = "restart-pods"
+	// SetClock sets the process clocks of Pods off by Skew; 0 sets them right.
+	SetClock Verb = "set-clock"
+	// StopIssuer and StartIssuer put Issuer, or cert-manager as a whole when it is empty, out of
+	// order and back.
+	StopIssuer  Verb = "stop-issuer"
+	StartIssuer Verb = "start-issuer"
+	// RemoveSecret deletes Secrets. RestoreSecret creates them again with their last content if
+	// nothing else has.
+	RemoveSecret  Verb = "remove-secret"
+	RestoreSecret Verb = "restore-secret"
+	// TrimBundle cuts ca.crt of Secrets down to its first Keep certificates.
+	TrimBundle Verb = "trim-bundle"
+	// WriteTornPair writes a new leaf into tls.crt of Secrets but leaves the old tls.key.
+	WriteTornPair Verb = "write-torn-pair"
+	// RestorePair writes the Secrets' last matching pair back.
+	RestorePair Verb = "restore-pair"
+)
+
+// AuthorityRef names a generation of a swapped CA.
+type AuthorityRef string
+
+// The generations of a CA during its swap.
+const (
+	Previous AuthorityRef = "previous"
+	Current  AuthorityRef = "current"
+)
+
+// Action is one thing done to the world at one instant. Which fields are set depends on Verb.
+type Action struct {
+	ID    string        `json:"id"` // unique: <fault>[<index>]/<step>
+	Fault int           `json:"fault"`
+	At    time.Duration `json:"at_ns"`
+	Verb  Verb          `json:"verb"`
+	Note  string        `json:"note"` // what it does, for people
+
+	Certificates []string       `json:"certificates,omitempty"`
+	Secrets      []string       `json:"secrets,omitempty"`
+	Authority    string         `json:"authority,omitempty"` // the CA's Certificate
+	Trust        []AuthorityRef `json:"trust,omitempty"`
+	Hold         bool           `json:"hold,omitempty"`
+	NextWrite    bool           `json:"next_write,omitempty"`
+	CrossSign    bool           `json:"cross_sign,omitempty"`
+	Node         string         `json:"node,omitempty"`
+	Kubelet      *PlannedNode   `json:"kubelet,omitempty"`
+	Pods         []string       `json:"pods,omitempty"`
+	Mode         string         `json:"mode,omitempty"`
+	Downtime     time.Duration  `json:"downtime_ns,omitempty"`
+	Skew         time.Duration  `json:"skew_ns,omitempty"`
+	Issuer       string         `json:"issuer,omitempty"`
+	Keep         int            `json:"keep,omitempty"`
+}

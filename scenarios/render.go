@@ -1,0 +1,142 @@
+package scenarios
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// JSON returns the plan as canonical JSON, indented and with a newline at its end: equal plans give
+// equal bytes.
+func (p Plan) JSON() ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(p); err != nil {
+		return nil, fmt.Errorf("encode the plan: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Digest returns "sha256:" and the digest of what JSON returns, which names the plan.
+func (p Plan) Digest() string {
+	data, err := p.JSON()
+	if err != nil {
+		panic(err) // every plan can be encoded
+	}
+	sum := sha256.Sum256(data)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// Table writes the plan as tables for people.
+func (p Plan) Table(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	p.summary(table)
+	p.nodeTable(table)
+	p.workloadTable(table)
+	p.loadTable(table)
+	p.actionTable(table)
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write the plan: %w", err)
+	}
+	return nil
+}
+
+func (p Plan) summary(w io.Writer) {
+	expect := p.Expect.Verdict
+	if p.Expect.Because != "" {
+		expect += " because of " + p.Expect.Because
+	}
+	line(w, "SCENARIO", p.Scenario)
+	line(w, "SEED", fmt.Sprint(p.Seed))
+	line(w, "DIGEST", p.Digest())
+	line(w, "HORIZON", shortDuration(p.Horizon))
+	line(w, "EXPECT", expect)
+	line(w, "BOUND", shortDuration(p.Bound())+" from a Secret's write to its use everywhere")
+}
+
+func (p Plan) nodeTable(w io.Writer) {
+	pods := map[string]int{}
+	for _, pod := range p.Pods {
+		pods[pod.Node]++
+	}
+	line(w)
+	line(w, "NODE", "SYNC", "DETECTION", "PODS")
+	for _, node := range p.Nodes {
+		detection := string(node.ChangeDetection)
+		if node.CacheTTL > 0 {
+			detection += " " + shortDuration(node.CacheTTL)
+		}
+		line(w, node.Name, shortDuration(node.SyncFrequency), detection, fmt.Sprint(pods[node.Name]))
+	}
+}
+
+func (p Plan) workloadTable(w io.Writer) {
+	pods := map[string]int{}
+	for _, pod := range p.Pods {
+		pods[pod.Workload]++
+	}
+	line(w)
+	line(w, "WORKLOAD", "PODS", "SECRET", "RELOAD", "TRUST", "PAIR CHECK", "ASSOCIATIONS", "BOUND")
+	for _, group := range p.Peers {
+		reload := group.Policy
+		if group.Every > 0 {
+			reload += " " + shortDuration(group.Every)
+		}
+		line(w, group.Workload, fmt.Sprint(pods[group.Workload]), group.Secret, reload, group.Trust,
+			group.PairCheck, group.Associations, shortDuration(p.BoundOf(group.Workload)))
+	}
+}
+
+// loadTable sums up the streams of the same workloads.
+func (p Plan) loadTable(w io.Writer) {
+	type kind struct {
+		from, to string
+		every    time.Duration
+	}
+	workload := map[string]string{}
+	for _, pod := range p.Pods {
+		workload[pod.Name] = pod.Workload
+	}
+	var kinds []kind
+	attempts, sources := map[kind]int64{}, map[kind]int{}
+	for _, stream := range p.Streams {
+		k := kind{workload[stream.Source], strings.Join(stream.To, " "), stream.Every}
+		if sources[k] == 0 {
+			kinds = append(kinds, k)
+		}
+		sources[k]++
+		attempts[k] += p.Attempts(stream, p.Horizon)
+	}
+	if len(kinds) == 0 {
+		return
+	}
+	line(w)
+	line(w, "LOAD", "TO", "PODS", "EVERY", "ATTEMPTS")
+	for _, k := range kinds {
+		line(w, k.from, k.to, fmt.Sprint(sources[k]), k.every.String(), fmt.Sprint(attempts[k]))
+	}
+}
+
+func (p Plan) actionTable(w io.Writer) {
+	if len(p.Actions) == 0 {
+		return
+	}
+	line(w)
+	line(w, "AT", "ACTION", "WHAT")
+	for _, action := range p.Actions {
+		line(w, shortDuration(action.At), action.ID, action.Note)
+	}
+}
+
+// line writes one row of a table; the tabwriter keeps its first error until Flush.
+func line(w io.Writer, cells ...string) {
+	_, _ = io.WriteString(w, strings.Join(cells, "\t")+"\n")
+}
