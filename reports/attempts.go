@@ -87,17 +87,53 @@ func (s attempted) since(offset time.Duration) int64 {
 }
 
 // histogram spreads the attempts over bins of equal width from from to to and returns the number of
-// attempts in each bin, by outcome.
-func (t *attempts) histogram(from, to time.Duration, bins int) [][]float64 {
+// attempts in each bin, by outcome. A row of successes may run on over failures of the same source:
+// its successes are then what was due and did not fail, not an even spread. The time between two
+// attempts of a source is given by every, 0 when unknown.
+func (t *attempts) histogram(
+	w stretch, bins int, every func(source int32) time.Duration,
+) [][]float64 {
 	counts := make([][]float64, len(t.outcomes))
 	for i := range counts {
 		counts[i] = make([]float64, bins)
 	}
-	width := float64(to-from) / float64(bins)
+	width := float64(w.to-w.from) / float64(bins)
+	troubled := map[int32][]float64{}
 	for _, span := range t.spans {
-		spread(counts[span.outcome], span, from, width)
+		if outcome := t.outcomes[span.outcome]; outcome == record.OK {
+			continue
+		}
+		spread(counts[span.outcome], span, w.from, width)
+		if troubled[span.source] == nil {
+			troubled[span.source] = make([]float64, bins)
+		}
+		spread(troubled[span.source], span, w.from, width)
+	}
+	ok := counts[slices.Index(t.outcomes, record.OK)]
+	for _, span := range t.spans {
+		switch interval := every(span.source); {
+		case t.outcomes[span.outcome] != record.OK:
+		case troubled[span.source] == nil || interval == 0:
+			spread(ok, span, w.from, width)
+		default:
+			remainder(ok, troubled[span.source], span, interval, w.from, width)
+		}
 	}
 	return counts
+}
+
+// remainder adds what was due in the span, an attempt every interval, less what the source's other
+// outcomes took of each bin.
+func remainder(
+	bins, taken []float64, span attempted, interval, from time.Duration, width float64,
+) {
+	begin := float64(span.from-from) / width
+	end := float64(span.to+interval-from) / width
+	for i := max(int(begin), 0); i < len(bins) && float64(i) < end; i++ {
+		covered := min(end, float64(i+1)) - max(begin, float64(i))
+		due := max(covered, 0) * width / float64(interval)
+		bins[i] += max(due-taken[i]*max(covered, 0), 0)
+	}
 }
 
 // spread adds the attempts of one span to the bins it covers.

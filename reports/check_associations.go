@@ -12,10 +12,10 @@ func checkAssociations(a *Analysis) (Status, string) {
 	figures := a.associationFigures()
 	if t.count > 0 {
 		return Fail, fmt.Sprintf(
-			"%s to associate failed for a credential reason, until %s; %d of %s "+
-				"were down at the end; the first was %s",
-			plural(t.count, "attempt"), moment(t.last.to), figures.DownAtEnd,
-			plural(figures.Established, "association"), a.describe(t.first))
+			"%s to associate failed for a credential reason, until %s; of %s "+
+				"%d had not come back when the run ended; the first was %s",
+			plural(t.count, "attempt"), moment(t.last.to),
+			plural(figures.Established, "association"), figures.DownAtEnd, a.describe(t.first))
 	}
 	switch {
 	case !slices.ContainsFunc(a.plan.Peers, associates):
@@ -23,11 +23,11 @@ func checkAssociations(a *Analysis) (Status, string) {
 	case figures.Established == 0:
 		return Inconclusive, "the workloads keep associations but none was recorded"
 	case figures.Dropped == 0:
-		return Pass, fmt.Sprintf("all %s stood throughout",
+		return Pass, fmt.Sprintf("%s stood throughout",
 			plural(figures.Established, "association"))
 	case figures.DownAtEnd > 0:
-		return Inconclusive, fmt.Sprintf("%d of %s that ended had not come back at the end",
-			figures.DownAtEnd, plural(figures.Dropped, "association"))
+		return Inconclusive, fmt.Sprintf("of %s that ended, %d had not come back when the run did",
+			plural(figures.Dropped, "association"), figures.DownAtEnd)
 	}
 	return Pass, fmt.Sprintf("of %s, %s ended and came back, %s without one in all",
 		plural(figures.Established, "association"), number(figures.Dropped),

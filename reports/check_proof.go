@@ -27,9 +27,9 @@ func checkProof(a *Analysis) (Status, string) {
 		return Pass, "no fault was planned, so none needed proof"
 	case missing > 0:
 		action := a.plan.Actions[first]
-		return Inconclusive, fmt.Sprintf("%d of %s never seen to take effect; the first is %s, "+
-			"due at %s", missing, plural(total, "action"), action.ID, moment(action.At))
+		return Inconclusive, fmt.Sprintf("of %s, %d never seen to take effect; the first is %s, "+
+			"due at %s", plural(total, "action"), missing, action.ID, moment(action.At))
 	}
-	return Pass, fmt.Sprintf("all of %s were seen to take effect, within %s of being due",
+	return Pass, fmt.Sprintf("%s planned, each seen to take effect within %s of being due",
 		plural(total, "action"), moment(slowest))
 }

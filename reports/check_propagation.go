@@ -27,7 +27,7 @@ func checkPropagation(a *Analysis) (Status, string) {
 	case v.judged == 0:
 		return Pass, "no Secret was written, so nothing had to propagate"
 	}
-	return Pass, fmt.Sprintf("all of %s to a pod came within the bound of %s",
+	return Pass, fmt.Sprintf("%s to a pod, each within the bound of %s",
 		plural(v.judged, "propagation"), moment(v.bound))
 }
 
@@ -93,12 +93,16 @@ func (a *Analysis) current(u use, index int32) bool {
 
 func (v *lateness) sentence(a *Analysis) string {
 	w := a.secrets.writes[v.write]
-	fate := "took"
+	fate := "after " + moment(v.longest)
 	if !v.arrived {
-		fate = "never came, seen for"
+		fate = "not within the " + moment(v.longest) + " that were left"
 	}
-	return fmt.Sprintf("%s of %s to a pod came later than the bound, %s never; the worst was %s, "+
-		"written at %s, which to %s %s %s (bound %s)", number(v.late),
-		plural(v.judged, "propagation"), number(v.never), a.generations.at(w.generation).Leaf,
-		moment(w.at), a.pods.name(int32(v.pod)), fate, moment(v.longest), moment(a.bounds.of(v.pod)))
+	never := ""
+	if v.never > 0 {
+		never = fmt.Sprintf(" (%s of them never)", number(v.never))
+	}
+	return fmt.Sprintf("%s of %s to a pod came later than the bound%s; the worst was %s, "+
+		"written at %s, which reached %s %s; its bound is %s", number(v.late),
+		plural(v.judged, "propagation"), never, a.generations.at(w.generation).Leaf,
+		moment(w.at), a.pods.name(int32(v.pod)), fate, moment(a.bounds.of(v.pod)))
 }

@@ -121,7 +121,7 @@ func (a *Analysis) trustBound(pod int) time.Duration {
 }
 
 func (v *staleTrust) sentence(a *Analysis) string {
-	return fmt.Sprintf("a withdrawn CA stayed trusted beyond the bound by %s; the longest was %s, "+
+	return fmt.Sprintf("%s trusted a withdrawn CA beyond the bound; the longest was %s, "+
 		"withdrawn at %s and trusted by %s for %s after that (bound %s)",
 		plural(v.stale, "pod"), v.worst.authority, moment(a.secrets.writes[v.worst.write].at),
 		a.pods.name(int32(v.pod)), moment(v.longest), moment(a.trustBound(v.pod)))

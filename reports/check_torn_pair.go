@@ -13,7 +13,7 @@ func checkTornPair(a *Analysis) (Status, string) {
 	torn, first := a.tornUses()
 	switch {
 	case torn > 0:
-		reason := fmt.Sprintf("a key was taken into use with a certificate it does not belong to %s; "+
+		reason := fmt.Sprintf("%s a key was taken into use with a certificate it does not belong to; "+
 			"the first time by %s at %s (%s)", times(torn), a.pods.name(first.pod), moment(first.at),
 			a.generations.at(first.generation).Leaf)
 		if t.count > 0 {
@@ -28,7 +28,7 @@ func checkTornPair(a *Analysis) (Status, string) {
 	if reloads == 0 {
 		return Pass, "no pod read a new key pair, so none could be torn"
 	}
-	return Pass, fmt.Sprintf("key and certificate belonged together in all of %s",
+	return Pass, fmt.Sprintf("%s, and each time key and certificate belonged together",
 		plural(reloads, "reload"))
 }
 

@@ -20,7 +20,7 @@ func checkTrustGap(a *Analysis) (Status, string) {
 	if gap := a.thinEvidence(); gap != "" {
 		return Inconclusive, gap
 	}
-	return Pass, fmt.Sprintf("in all of %s each end trusted the other's CA", a.connections())
+	return Pass, fmt.Sprintf("%s, and each end trusted the other's CA", a.connections())
 }
 
 func (a *Analysis) isTrustGap(f *failure) bool {

@@ -59,7 +59,7 @@ func (a *Analysis) heldExpired() expiries {
 }
 
 func (e expiries) sentence(a *Analysis) string {
-	return fmt.Sprintf("a leaf stayed in use after its end %s; the longest was %s, "+
+	return fmt.Sprintf("%s a leaf stayed in use past its end; the longest was %s, "+
 		"which %s used for %s after it ended at %s", times(e.count),
 		a.generations.at(e.use.generation).Leaf, a.pods.name(int32(e.pod)),
 		moment(e.longest), moment(e.use.notAfter))
@@ -70,14 +70,17 @@ func (e expiries) also() string {
 	if e.count == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; a leaf stayed in use after its end %s, for up to %s",
+	return fmt.Sprintf("; %s a leaf stayed in use past its end, for up to %s",
 		times(e.count), moment(e.longest))
 }
 
 // times writes how often something happened.
 func times(n int64) string {
-	if n == 1 {
+	switch n {
+	case 1:
 		return "once"
+	case 2:
+		return "twice"
 	}
 	return number(n) + " times"
 }

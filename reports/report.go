@@ -159,11 +159,12 @@ func (r *Report) Sentence() string {
 	head := strings.ToUpper(string(r.Verdict))
 	switch {
 	case r.AsExpected && r.Verdict == Pass:
-		return head + ": " + r.mainReason()
 	case r.AsExpected:
-		return head + ", as expected: " + r.mainReason()
+		head += ", as expected"
+	default:
+		head += fmt.Sprintf(", but %s was expected", r.Expected)
 	}
-	return fmt.Sprintf("%s, but %s was expected: %s", head, r.Expected, r.mainReason())
+	return head + ": " + r.mainReason()
 }
 
 // String returns the expectation as it stands in a sentence.
@@ -187,11 +188,12 @@ func (r *Report) mainReason() string {
 		if result.status != r.Verdict {
 			continue
 		}
+		told := fmt.Sprintf("%s (%s).", result.reason, result.id)
 		if result.id == r.Expected.Because {
-			return result.id + ": " + result.reason
+			return told
 		}
 		if first == "" {
-			first = result.id + ": " + result.reason
+			first = told
 		}
 	}
 	return first

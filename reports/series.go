@@ -22,7 +22,9 @@ func (a *Analysis) outcomesPlot(w plots.Window, title string) plots.Outcomes {
 	o := plots.Outcomes{
 		Title: title, Caption: a.signature(), Window: w, Marks: a.marks(w),
 	}
-	counts := a.attempts.histogram(w.From, w.To, binsMax)
+	counts := a.attempts.histogram(stretch{w.From, w.To}, binsMax, func(source int32) time.Duration {
+		return a.dials.every(source, false)
+	})
 	width := (w.To - w.From).Seconds() / binsMax
 	order := slices.Clone(a.attempts.outcomes)
 	slices.Reverse(order) // the order of reports has ok and skipped first: they go on top

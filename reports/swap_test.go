@@ -148,7 +148,6 @@ func (s *swapRun) dial(source int, stream scenarios.Stream) {
 	targets := s.plan.Targets(stream)
 	open := map[string]*record.Span{}
 	var order []*record.Span
-	failed := -time.Hour
 	for k := 0; ; k++ {
 		at := stream.Phase + time.Duration(k)*stream.Every
 		if at >= s.plan.Horizon {
@@ -156,14 +155,6 @@ func (s *swapRun) dial(source int, stream scenarios.Stream) {
 		}
 		span := s.attempt(source, targets[k%len(targets)], at)
 		key := span.Peer + string(span.Outcome)
-		if at-failed < 3*time.Second { // the rows of successes are cut where failures begin and end
-			delete(open, string(record.OK)+"quiet")
-		}
-		if span.Outcome != record.OK {
-			failed = at
-		} else if at-failed >= 3*time.Second {
-			key += "quiet"
-		}
 		if last := open[key]; last != nil && at-last.To <= 3*time.Second {
 			last.To = at
 			last.Count++

@@ -109,15 +109,15 @@ func figuresOf(r *Report) []figure {
 	}
 	if r.Propagation.Count > 0 {
 		all = append(all, figure{
-			"propagation, half of the pods", spell(r.Propagation.P50),
-			fmt.Sprintf("99 %% within %s, all within %s (n = %s)", spell(r.Propagation.P99),
+			"median propagation", spell(r.Propagation.P50),
+			fmt.Sprintf("99 %% within %s, all within %s (n = %s)", spell(r.Propagation.P99),
 				spell(r.Propagation.Max), number(r.Propagation.Count)),
 		})
 	}
 	if r.Disagreement.Count > 0 {
 		all = append(all, figure{
 			"two pods disagree for", spell(r.Disagreement.Mean),
-			fmt.Sprintf("on average after a write, 99 %% less than %s", spell(r.Disagreement.P99)),
+			fmt.Sprintf("on average after a write, 99 %% less than %s", spell(r.Disagreement.P99)),
 		})
 	}
 	if r.Associations.Established > 0 {
@@ -137,7 +137,7 @@ func figuresOf(r *Report) []figure {
 	}
 	if r.Latency.Count > 0 {
 		all = append(all, figure{
-			"handshake latency, 99 %", spell(r.Latency.P99),
+			"handshake latency, 99 %", spell(r.Latency.P99),
 			fmt.Sprintf("half within %s (%s)", spell(r.Latency.P50), r.Latency.Basis),
 		})
 	}
@@ -159,16 +159,16 @@ func outcomesOf(r *Report) []outcomeCount {
 // share writes a part of a whole in percent.
 func share(part, whole int64) string {
 	if whole == 0 {
-		return "0 %"
+		return "0 %"
 	}
 	percent := 100 * float64(part) / float64(whole)
 	switch {
 	case part > 0 && percent < 0.01:
-		return "less than 0.01 %"
+		return "less than 0.01 %"
 	case part < whole && percent > 99.99:
-		return "more than 99.99 %"
+		return "more than 99.99 %"
 	}
-	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", percent), "0"), ".") + " %"
+	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", percent), "0"), ".") + " %"
 }
 
 // basisOf says what the figures of the run are worth.

@@ -29,8 +29,9 @@ func checkCertificate(problem complain, certificate *certmanager.Certificate) {
 	checkLifetime(problem, spec)
 	checkPrivateKey(problem, spec)
 	for i, usage := range spec.Usages {
-		if what, hint := notOneOf(string(usage), usages()); what != "" {
-			problem("spec.usages["+strconv.Itoa(i)+"]", what, hint)
+		if !slices.Contains(usages(), string(usage)) {
+			problem("spec.usages["+strconv.Itoa(i)+"]",
+				fmt.Sprintf("%q is no key usage", usage), didYouMean(string(usage), usages()))
 		}
 	}
 }
@@ -99,12 +100,14 @@ func checkLifetime(problem complain, spec *certmanager.CertificateSpec) {
 	if duration < certmanager.MinimumCertificateDuration {
 		problem("spec.duration", fmt.Sprintf("%s is below cert-manager's minimum of %s",
 			shortDuration(duration), shortDuration(certmanager.MinimumCertificateDuration)), "")
+		return
 	}
 	if spec.RenewBefore != nil && spec.RenewBeforePercentage != nil {
 		problem("spec.renewBeforePercentage", "cannot be set together with renewBefore", "leave one out")
 		return
 	}
-	path, renewBefore := "spec.renewBefore", time.Duration(0)
+	path := "spec.renewBefore"
+	var renewBefore time.Duration
 	switch {
 	case spec.RenewBefore != nil:
 		renewBefore = spec.RenewBefore.Duration

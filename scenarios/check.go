@@ -72,7 +72,6 @@ func (c *checker) nodeList() {
 		c.kubelet(path+".kubelet", node.Kubelet)
 		if total += max(1, node.Count); total > nodesMax {
 			c.problem(path, fmt.Sprintf("makes more than %d nodes", nodesMax), "")
-			c.s.Spec.Nodes = c.s.Spec.Nodes[:i]
 			return
 		}
 		for _, name := range append(node.copies(), node.Name) {
@@ -140,6 +139,7 @@ func (c *checker) workloadItself(path string, w *Workload) {
 // oneKind checks that a fault or workload is of exactly one kind.
 func (c *checker) oneKind(path, what string, given, kinds []string) {
 	switch {
+	case len(given) == 0 && c.unknown[place{c.scenario, join("spec", path)}]:
 	case len(given) == 0:
 		c.problem(path, "is of no kind of "+what, "give one of "+strings.Join(kinds, ", "))
 	case len(given) > 1:
@@ -153,7 +153,7 @@ func (c *checker) load(path string, load *Load) {
 	if load.NewConnections.Rate.Interval() == 0 {
 		c.problem(path+".newConnections.rate", "is required", "write it as 10/s, 6/m or 1/h")
 	}
-	targets := 0
+	targets, known := 0, source != nil && source.replicas() > 0
 	for i, name := range load.to() {
 		at := path + ".to[" + strconv.Itoa(i) + "]"
 		if len(load.To) == 0 {
@@ -162,14 +162,17 @@ func (c *checker) load(path string, load *Load) {
 		if slices.Contains(load.To[:min(i, len(load.To))], name) {
 			c.problem(at, fmt.Sprintf("%q is listed twice", name), "")
 		}
-		if target := c.workload(at, name); target != nil {
-			targets += target.replicas()
-			if target == source {
-				targets--
-			}
+		target := c.workload(at, name)
+		if target == nil || target.replicas() == 0 {
+			known = false
+			continue
+		}
+		targets += target.replicas()
+		if target == source {
+			targets--
 		}
 	}
-	if source != nil && source.replicas() > 0 && targets == 0 {
+	if known && targets == 0 {
 		c.problem(path, "has nobody to dial: a pod does not dial itself",
 			"add replicas, or name other workloads under to")
 	}

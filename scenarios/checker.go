@@ -48,7 +48,7 @@ func (c *checker) certificate(path, name string) *certmanager.Certificate {
 	full := qualify(DefaultNamespace, name)
 	found := c.s.World.Certificate(full)
 	if found == nil && c.complete && name != "" {
-		c.problem(path, fmt.Sprintf("there is no Certificate %s", full),
+		c.problem(path, "there is no Certificate "+full,
 			didYouMeanOr(full, "Certificate", c.s.World.certificateNames()))
 	}
 	return found
@@ -73,7 +73,7 @@ func (c *checker) secret(path, namespace, name string) {
 	if name == "" || !c.complete || c.s.World.CertificateOf(full) != nil {
 		return
 	}
-	c.problem(path, fmt.Sprintf("no Certificate writes the Secret %s", full),
+	c.problem(path, "no Certificate writes the Secret "+full,
 		didYouMeanOr(full, "Secret", c.s.World.secretNames()))
 }
 
@@ -123,6 +123,9 @@ func (c *checker) pods(path, workload string, count int, names []string) {
 		return
 	}
 	replicas := w.replicas()
+	if replicas == 0 {
+		return // reported already
+	}
 	if count > replicas {
 		c.problem(path+".pods",
 			fmt.Sprintf("%d is more than the %d pods of %s", count, replicas, workload), "")
@@ -163,7 +166,7 @@ func (c *checker) kubelet(path string, k Kubelet) {
 		c.problem(path+".syncFrequency", k.SyncFrequency.String()+" is not positive", "")
 	}
 	c.notNegative(path+".cacheTTL", k.CacheTTL)
-	if k.CacheTTL != 0 && k.ChangeDetection != Cache {
+	if k.CacheTTL != 0 && k.ChangeDetection != Cache && c.sound(path+".changeDetection") {
 		c.problem(path+".cacheTTL", "has no effect", "set changeDetection: Cache")
 	}
 }

@@ -9,6 +9,8 @@ type collector struct {
 	scenario string // the scenario's file name
 	lines    map[place]int
 	seen     map[place]bool
+	broken   map[place]bool // mappings and lists that are something else
+	unknown  map[place]bool // mappings with a key that is no field
 	problems Problems
 }
 
@@ -18,6 +20,7 @@ type place struct{ file, path string }
 func newCollector(scenario string) *collector {
 	return &collector{
 		scenario: scenario, lines: map[place]int{}, seen: map[place]bool{},
+		broken: map[place]bool{}, unknown: map[place]bool{},
 	}
 }
 
@@ -38,7 +41,7 @@ func (c *collector) add(file, path, what, hint string) {
 
 // addAt gathers a problem whose line is known.
 func (c *collector) addAt(line int, file, path, what, hint string) {
-	if c.seen[place{file, path}] {
+	if c.seen[place{file, path}] || c.within(file, path) {
 		return
 	}
 	c.seen[place{file, path}] = true
@@ -47,6 +50,25 @@ func (c *collector) addAt(line int, file, path, what, hint string) {
 	}
 	c.problems = append(c.problems, Problem{file, line, path, what, hint})
 }
+
+// sound reports whether nothing is wrong with the value at path below spec.
+func (c *collector) sound(path string) bool {
+	return !c.seen[place{c.scenario, join("spec", path)}]
+}
+
+// within reports whether path is inside of a value that could not be read at all.
+func (c *collector) within(file, path string) bool {
+	for path != "" {
+		path = parent(path)
+		if c.broken[place{file, path}] {
+			return true
+		}
+	}
+	return false
+}
+
+// parent returns the path that a path is directly below.
+func parent(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 // line returns where path, or else the nearest of its parents, was written.
 func (c *collector) line(file, path string) int {
@@ -57,7 +79,7 @@ func (c *collector) line(file, path string) int {
 		if path == "" {
 			return 0
 		}
-		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+		path = parent(path)
 	}
 }
 

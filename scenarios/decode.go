@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -89,6 +90,8 @@ func (d *decoder) leaf(node *yaml.Node, into reflect.Value, path string) bool {
 		var duration Duration
 		d.text(node, &duration, path)
 		target.Duration = duration.std()
+	case *time.Time:
+		d.instant(node, target, path)
 	case encoding.TextUnmarshaler:
 		d.text(node, target, path)
 	case json.Unmarshaler:
@@ -108,6 +111,15 @@ func (d *decoder) text(node *yaml.Node, into encoding.TextUnmarshaler, path stri
 		what, hint := explain(err)
 		d.problem(node, path, what, hint)
 	}
+}
+
+func (d *decoder) instant(node *yaml.Node, into *time.Time, path string) {
+	parsed, err := time.Parse(time.RFC3339, node.Value)
+	if err != nil {
+		d.problem(node, path, describe(node)+" is not an instant", "write it as "+defaultStart)
+		return
+	}
+	*into = parsed
 }
 
 func (d *decoder) json(node *yaml.Node, into json.Unmarshaler, path string) {
@@ -144,6 +156,7 @@ func (d *decoder) structure(node *yaml.Node, into reflect.Value, path string) {
 		i := slices.IndexFunc(fields, func(f field) bool { return f.name == key.Value })
 		if i < 0 {
 			d.problem(key, at, "unknown field", didYouMean(key.Value, fieldNames(fields)))
+			d.unknown[place{d.file, path}] = true
 			return
 		}
 		given[key.Value] = !isNull(resolve(value))
@@ -173,6 +186,7 @@ func (d *decoder) mapping(node *yaml.Node, into reflect.Value, path string) {
 func (d *decoder) entries(node *yaml.Node, path string, do func(key, value *yaml.Node, at string)) {
 	if node.Kind != yaml.MappingNode {
 		d.problem(node, path, "must be a mapping, not "+describe(node), "")
+		d.broken[place{d.file, path}] = true
 		return
 	}
 	first := map[string]int{}
@@ -201,6 +215,7 @@ func (d *decoder) list(node *yaml.Node, into reflect.Value, path string, rules r
 	}
 	if node.Kind != yaml.SequenceNode {
 		d.problem(node, path, "must be a list, not "+describe(node), "")
+		d.broken[place{d.file, path}] = true
 		return
 	}
 	list := reflect.MakeSlice(into.Type(), len(node.Content), len(node.Content))

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -57,5 +58,17 @@ func syntaxError(err error) (line int, what string) {
 	if err != nil {
 		return 0, what
 	}
+	if fromParser(match[2]) {
+		line++
+	}
 	return line, match[2]
+}
+
+// fromParser reports whether the text is of the library's parser, which counts lines from 0, and
+// not of its scanner, which counts from 1.
+func fromParser(text string) bool {
+	expected, ok := strings.CutPrefix(text, "did not find expected ")
+	return ok && slices.Contains([]string{
+		"node content", "key", "'-' indicator", "',' or ']'", "',' or '}'", "<document start>",
+	}, expected)
 }

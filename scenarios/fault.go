@@ -24,7 +24,7 @@ type fault interface {
 func (f *Fault) kinds() (names []string, last fault) {
 	value := reflect.ValueOf(f).Elem()
 	for _, field := range fieldsOf(value.Type()) {
-		kind, ok := value.FieldByIndex(field.index).Interface().(fault)
+		kind, ok := reflect.TypeAssert[fault](value.FieldByIndex(field.index))
 		if ok && !reflect.ValueOf(kind).IsNil() {
 			names = append(names, field.name)
 			last = kind

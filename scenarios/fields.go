@@ -19,7 +19,7 @@ type field struct {
 }
 
 // fieldsOf returns the fields of a struct type. In this package's types a field whose JSON tag has
-// no omitempty is required; the API types of others do not mean it so.
+// neither omitempty nor omitzero is required; the API types of others do not mean it so.
 func fieldsOf(t reflect.Type) []field {
 	own := t.PkgPath() == reflect.TypeFor[Scenario]().PkgPath()
 	var fields []field
@@ -35,7 +35,7 @@ func fieldsOf(t reflect.Type) []field {
 		default:
 			fields = append(fields, field{
 				name: name, index: f.Index, rules: rulesOf(f.Tag),
-				required: own && !strings.Contains(options, "omitempty"),
+				required: own && !strings.Contains(options, "omit"),
 			})
 		}
 	}

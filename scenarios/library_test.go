@@ -62,7 +62,7 @@ func TestOpenUnknown(t *testing.T) {
 	t.Parallel()
 	_, err := scenarios.Open("ca-swap-abrubt", nil)
 	require.ErrorIs(t, err, scenarios.ErrUnknownScenario)
-	assert.EqualError(t, err, `no such scenario in the library: "ca-swap-abrubt"; `+
+	require.EqualError(t, err, `no such scenario in the library: "ca-swap-abrubt"; `+
 		`did you mean "ca-swap-abrupt"?`)
 	_, err = scenarios.Open("../secret", nil)
 	require.ErrorIs(t, err, scenarios.ErrUnknownScenario)

@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -24,15 +25,19 @@ func didYouMeanOr(word, kind string, options []string) string {
 	if hint := didYouMean(word, options); hint != "" {
 		return hint
 	}
-	if len(options) == 0 {
-		return "there is no " + kind
+	options = slices.Compact(slices.Clone(options))
+	switch len(options) {
+	case 0:
+		return "there is no " + kind + " at all"
+	case 1:
+		return fmt.Sprintf("the only %s is %s", kind, options[0])
 	}
 	const shown = 8
 	list := strings.Join(options[:min(shown, len(options))], ", ")
 	if len(options) > shown {
 		list += ", ..."
 	}
-	return fmt.Sprintf("each %s there is: %s", kind, list)
+	return fmt.Sprintf("the %ss are %s", kind, list)
 }
 
 // wordMax bounds the words that are compared, since the cost grows with the product.

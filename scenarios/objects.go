@@ -174,7 +174,8 @@ func (o *objects) read(
 	d.value(node, reflect.ValueOf(object).Elem(), path, rules{})
 	at := place{d.file, path}
 	*meta = metav1.ObjectMeta{
-		Name: meta.Name, Namespace: meta.Namespace, Labels: meta.Labels, Annotations: meta.Annotations,
+		Name: meta.Name, Namespace: meta.Namespace,
+		Labels: meta.Labels, Annotations: meta.Annotations,
 	}
 	if kind == certmanager.ClusterIssuerKind {
 		meta.Namespace = ""
@@ -193,8 +194,9 @@ func (o *objects) read(
 	}
 	id := kind + " " + qualified(meta.Namespace, meta.Name)
 	if other, again := o.first[id]; again {
-		d.add(d.file, join(path, "metadata.name"), fmt.Sprintf("%s is defined twice, first at %s:%d",
-			id, other.file, o.line(other.file, other.path)), "")
+		what := fmt.Sprintf("%s is defined twice, first at %s:%d",
+			id, other.file, o.line(other.file, other.path))
+		d.add(d.file, join(path, "metadata.name"), what, "")
 	}
 	o.first[id] = at
 	return at
@@ -222,7 +224,8 @@ func (o *objects) items(d *decoder, node *yaml.Node, path string) {
 
 func (o *objects) unsupported(d *decoder, node *yaml.Node, version, kind, path string) {
 	if version == "" || kind == "" {
-		d.problem(node, path, "is not a Kubernetes object: it has no apiVersion and kind", supported)
+		d.problem(node, path, "is not a Kubernetes object: it has no apiVersion and kind",
+			supported)
 		return
 	}
 	what := fmt.Sprintf("%s (%s) is not supported", kind, version)

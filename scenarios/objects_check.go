@@ -66,7 +66,8 @@ func (o *objects) issuer(object place, spec *certmanager.IssuerSpec) {
 		}
 	}
 	if given != 1 {
-		problem("spec", fmt.Sprintf("must hold exactly one of selfSigned and ca, not %d", given), "")
+		problem("spec",
+			fmt.Sprintf("must hold exactly one of selfSigned and ca, not %d", given), "")
 	}
 }
 
@@ -81,10 +82,10 @@ func (o *objects) authority(object place, name string, spec *certmanager.IssuerS
 	switch {
 	case certificate == nil && o.world.CertificateOf(qualified(DefaultNamespace,
 		spec.CA.SecretName)) != nil && name[0] == '/':
-		problem("spec.ca.secretName", fmt.Sprintf("no Certificate writes the Secret %s", secret),
+		problem("spec.ca.secretName", "no Certificate writes the Secret "+secret,
 			"a ClusterIssuer's Secret is looked for in namespace "+ClusterResourceNamespace)
 	case certificate == nil:
-		problem("spec.ca.secretName", fmt.Sprintf("no Certificate writes the Secret %s", secret),
+		problem("spec.ca.secretName", "no Certificate writes the Secret "+secret,
 			didYouMeanOr(secret, "Secret", o.world.secretNames()))
 	case !certificate.Spec.IsCA:
 		problem("spec.ca.secretName", fmt.Sprintf("the Certificate of %s is no CA", secret),
@@ -107,16 +108,23 @@ func (o *objects) issuerRef(object place, certificate *certmanager.Certificate) 
 		problem("spec.issuerRef.name", fmt.Sprintf("there is no %s %s", ref.Kind, name), hint)
 		return
 	}
+	if o.waitsForItself(certificate) {
+		problem("spec.issuerRef.name", "can never be issued: its issuer waits for it",
+			"have a selfSigned issuer issue the root")
+	}
+}
+
+// waitsForItself reports whether the Certificate signs itself, by way of its issuer.
+func (o *objects) waitsForItself(certificate *certmanager.Certificate) bool {
 	seen := map[string]bool{}
-	for signer := certificate; signer != nil; {
-		if seen[NameOf(signer)] {
-			problem("spec.issuerRef.name", "can never be issued: its issuer waits for it",
-				"have a selfSigned issuer issue the root")
-			return
-		}
+	for signer := certificate; signer != nil && !seen[NameOf(signer)]; {
 		seen[NameOf(signer)] = true
 		signer = o.world.CertificateOf(o.world.AuthorityOf(IssuerOf(signer)))
+		if signer == certificate {
+			return true
+		}
 	}
+	return false
 }
 
 // uniqueSecrets checks that no two Certificates write the same Secret.

@@ -29,10 +29,10 @@ func golden(t *testing.T, name, got string) {
 	assert.Equal(t, string(want), got, "run with -update and read the difference")
 }
 
-func testdata(t testing.TB, name string) string {
-	t.Helper()
+func testdata(tb testing.TB, name string) string {
+	tb.Helper()
 	data, err := os.ReadFile(filepath.Join("testdata", name))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	return string(data)
 }
 
@@ -57,66 +57,97 @@ func TestParse(t *testing.T) {
 	assert.Equal(t, 8*time.Hour, s.World.Certificates[1].Spec.RenewBefore.Duration)
 }
 
-// edit is a way to break the base scenario or its manifests.
-type edit struct {
-	name     string
-	old, new string
-	pki      bool // in pki.yaml instead
-	set      map[string]string
+// breakage is a way to break the base scenario or its manifests, and the problems it gives.
+type breakage struct {
+	name, head, want string // head is how it is written in problems.txt
+	scenario, pki    string
+	set              map[string]string
 }
 
-func (e edit) apply(t *testing.T) (scenario, pki string) {
+// breakages reads testdata/problems.txt: "in FILE", "- old", "+ new" and "set name=value", then the
+// problems after an empty line.
+func breakages(t *testing.T) []breakage {
 	t.Helper()
-	scenario, pki = testdata(t, "base.yaml"), testdata(t, "pki.yaml")
-	target := &scenario
-	if e.pki {
-		target = &pki
+	var all []breakage
+	for section := range strings.SplitSeq(testdata(t, "problems.txt"), "== ") {
+		if section == "" {
+			continue
+		}
+		head, want, _ := strings.Cut(section, "\n\n")
+		name, lines, _ := strings.Cut(head, "\n")
+		b := breakage{
+			name: name, head: head, want: strings.TrimSuffix(want, "\n"), set: map[string]string{},
+			scenario: testdata(t, "base.yaml"), pki: testdata(t, "pki.yaml"),
+		}
+		target, old := &b.scenario, ""
+		for line := range strings.SplitSeq(lines, "\n") {
+			verb, rest, _ := strings.Cut(line, " ")
+			rest = strings.ReplaceAll(rest, `\n`, "\n")
+			switch {
+			case verb == "in" && rest == "pki.yaml":
+				target = &b.pki
+			case verb == "-":
+				require.Contains(t, *target, rest, name)
+				old = rest
+			case verb == "+":
+				*target = strings.Replace(*target, old, rest, 1)
+			case verb == "set":
+				param, value, _ := strings.Cut(rest, "=")
+				b.set[param] = value
+			}
+		}
+		all = append(all, b)
 	}
-	if e.old == "" {
-		return scenario, pki
-	}
-	require.Contains(t, *target, e.old, e.name)
-	*target = strings.Replace(*target, e.old, e.new, 1)
-	return scenario, pki
+	return all
 }
 
-// Each way to break a scenario gives exactly the text in testdata/problems.golden.
+// Each way to break a scenario gives exactly the text in testdata/problems.txt.
 func TestProblems(t *testing.T) {
 	t.Parallel()
-	var got strings.Builder
-	for _, e := range edits() {
-		scenario, pki := e.apply(t)
-		s, err := parse(scenario, pki, e.set)
-		assert.Nil(t, s, e.name)
-		require.ErrorAs(t, err, new(scenarios.Problems), e.name)
-		got.WriteString("== " + e.name + "\n" + err.Error() + "\n")
+	var sections []string
+	for _, b := range breakages(t) {
+		s, err := parse(b.scenario, b.pki, b.set)
+		assert.Nil(t, s, b.name)
+		require.ErrorAs(t, err, new(scenarios.Problems), b.name)
+		if !*update {
+			assert.Equal(t, strings.TrimSpace(b.want), err.Error(), b.name)
+		}
+		sections = append(sections, "== "+b.head+"\n\n"+err.Error()+"\n")
 	}
-	golden(t, "problems.golden", got.String())
+	assert.Greater(t, len(sections), 100)
+	golden(t, "problems.txt", strings.Join(sections, "\n"))
 }
 
 func TestProblemsOfWholeFiles(t *testing.T) {
 	t.Parallel()
-	bomb := "a: &a [x,x,x,x,x,x,x,x,x,x]\n"
+	bomb := strings.Builder{}
+	bomb.WriteString("a: &a [x,x,x,x,x,x,x,x,x,x]\n")
 	for c := 'b'; c <= 'i'; c++ {
 		refs := strings.Repeat("*"+string(c-1)+",", 10)
-		bomb += string(c) + ": &" + string(c) + " [" + refs + "]\n"
+		bomb.WriteString(string(c) + ": &" + string(c) + " [" + refs + "]\n")
 	}
 	base := "apiVersion: certquake.dev/v1alpha1\nkind: Scenario\nmetadata: {name: x}\n"
 	tests := []struct{ name, data, want string }{
 		{"empty", "", "x.yaml: is empty; start from a scenario that `certquake list` shows"},
-		{"only a comment", "# nothing\n",
-			"x.yaml: is empty; start from a scenario that `certquake list` shows"},
+		{
+			"only a comment", "# nothing\n",
+			"x.yaml: is empty; start from a scenario that `certquake list` shows",
+		},
 		{"binary", "\x00\x01\xff", "x.yaml: is not UTF-8 text; give a YAML file"},
 		{"too large", strings.Repeat("a", 1<<20+1), "x.yaml: is larger than 1024 KiB"},
 		{"not YAML", "a: [\n", "x.yaml:2: is not YAML: did not find expected node content"},
 		{"text", "hello\n", `x.yaml:1: is "hello", not a scenario; ` +
 			"start from a scenario that `certquake list` shows"},
-		{"a Certificate", "apiVersion: cert-manager.io/v1\nkind: Certificate\n",
+		{
+			"a Certificate", "apiVersion: cert-manager.io/v1\nkind: Certificate\n",
 			`x.yaml:1: apiVersion: is "cert-manager.io/v1", not certquake.dev/v1alpha1; ` +
-				"a scenario has apiVersion: certquake.dev/v1alpha1 and kind: Scenario"},
-		{"older version", "apiVersion: certquake.dev/v1alpha0\nkind: Scenario\n",
+				"a scenario has apiVersion: certquake.dev/v1alpha1 and kind: Scenario",
+		},
+		{
+			"older version", "apiVersion: certquake.dev/v1alpha0\nkind: Scenario\n",
 			`x.yaml:1: apiVersion: is "certquake.dev/v1alpha0", not certquake.dev/v1alpha1; ` +
-				`did you mean "certquake.dev/v1alpha1"?`},
+				`did you mean "certquake.dev/v1alpha1"?`,
+		},
 		{"two scenarios", base + "---\n" + base, "x.yaml:5: holds a second document; " +
 			"write one scenario per file; Kubernetes objects go under spec.manifests"},
 	}
@@ -129,7 +160,7 @@ func TestProblemsOfWholeFiles(t *testing.T) {
 	}
 	t.Run("bomb", func(t *testing.T) {
 		t.Parallel()
-		data := base + bomb + "spec: {nodes: [*i], workloads: *i, load: *i, faults: *i}\n"
+		data := base + bomb.String() + "spec: {nodes: [*i], workloads: *i, load: *i, faults: *i}\n"
 		_, err := scenarios.Parse("x.yaml", []byte(data), nil, nil)
 		require.ErrorAs(t, err, new(scenarios.Problems))
 	})

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -55,7 +56,7 @@ func (p Plan) summary(w io.Writer) {
 		expect += " because of " + p.Expect.Because
 	}
 	line(w, "SCENARIO", p.Scenario)
-	line(w, "SEED", fmt.Sprint(p.Seed))
+	line(w, "SEED", strconv.FormatUint(p.Seed, 10))
 	line(w, "DIGEST", p.Digest())
 	line(w, "HORIZON", shortDuration(p.Horizon))
 	line(w, "EXPECT", expect)
@@ -74,7 +75,7 @@ func (p Plan) nodeTable(w io.Writer) {
 		if node.CacheTTL > 0 {
 			detection += " " + shortDuration(node.CacheTTL)
 		}
-		line(w, node.Name, shortDuration(node.SyncFrequency), detection, fmt.Sprint(pods[node.Name]))
+		line(w, node.Name, shortDuration(node.SyncFrequency), detection, strconv.Itoa(pods[node.Name]))
 	}
 }
 
@@ -90,7 +91,7 @@ func (p Plan) workloadTable(w io.Writer) {
 		if group.Every > 0 {
 			reload += " " + shortDuration(group.Every)
 		}
-		line(w, group.Workload, fmt.Sprint(pods[group.Workload]), group.Secret, reload, group.Trust,
+		line(w, group.Workload, strconv.Itoa(pods[group.Workload]), group.Secret, reload, group.Trust,
 			group.PairCheck, group.Associations, shortDuration(p.BoundOf(group.Workload)))
 	}
 }
@@ -121,7 +122,7 @@ func (p Plan) loadTable(w io.Writer) {
 	line(w)
 	line(w, "LOAD", "TO", "PODS", "EVERY", "ATTEMPTS")
 	for _, k := range kinds {
-		line(w, k.from, k.to, fmt.Sprint(sources[k]), k.every.String(), fmt.Sprint(attempts[k]))
+		line(w, k.from, k.to, strconv.Itoa(sources[k]), k.every.String(), strconv.FormatInt(attempts[k], 10))
 	}
 }
 

@@ -57,7 +57,7 @@ type Spec struct {
 	// Horizon is when the run ends. Leave a tail without faults: recovery is judged in it.
 	Horizon Duration `json:"horizon"`
 	// Expect is what must be true; by default every check must pass.
-	Expect Expect `json:"expect,omitempty"`
+	Expect Expect `json:"expect,omitzero"`
 }
 
 // Node is one node, or Count equal ones named <name>-0, <name>-1 and so on.
@@ -67,7 +67,7 @@ type Node struct {
 	// Count makes several: <name>-0, <name>-1 and so on.
 	Count int `json:"count,omitempty" min:"1"`
 	// Kubelet holds the settings of its kubelet.
-	Kubelet Kubelet `json:"kubelet,omitempty"`
+	Kubelet Kubelet `json:"kubelet,omitzero"`
 }
 
 // ChangeDetection is how a kubelet learns of changed Secrets, named as in its setting
@@ -136,7 +136,7 @@ type TLSPeers struct {
 	// Secret is the name of the mounted Secret.
 	Secret string `json:"secret"`
 	// Reload says when the files are read again.
-	Reload Reload `json:"reload,omitempty"`
+	Reload Reload `json:"reload,omitzero"`
 	// Read is pinned (resolve ..data once, the default) or file-by-file.
 	Read string `json:"read,omitempty" enum:"pinned|file-by-file"`
 	// ReadGap is the time between the opens of two files, for file-by-file; default 0.

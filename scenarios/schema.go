@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -67,7 +68,7 @@ func refine(definition *jsonschema.Schema, t reflect.Type) {
 			property.Enum = append(property.Enum, option)
 		}
 		if field.rules.minimum != nil {
-			property.Minimum = json.Number(fmt.Sprint(*field.rules.minimum))
+			property.Minimum = json.Number(strconv.FormatInt(*field.rules.minimum, 10))
 		}
 		definition.Properties.Set(field.name, orParameter(property))
 	}

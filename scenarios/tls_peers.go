@@ -43,7 +43,7 @@ func (p *TLSPeers) check(c *checker, path string) {
 func (c *checker) reload(path string, r Reload) {
 	c.notNegative(path+".every", r.Every)
 	timed := r.Policy == "" || r.Policy == "poll" || r.Policy == "lazy-ttl"
-	if r.Every != 0 && !timed {
+	if r.Every != 0 && !timed && c.sound(path+".policy") {
 		c.problem(path+".every", "has no effect with policy "+r.Policy, "leave it out")
 	}
 	if r.Every == 0 && c.given(path+".every") {

@@ -24,7 +24,7 @@ type workloadKind interface {
 func (w *Workload) kinds() (names []string, last workloadKind) {
 	value := reflect.ValueOf(w).Elem()
 	for _, field := range fieldsOf(value.Type()) {
-		kind, ok := value.FieldByIndex(field.index).Interface().(workloadKind)
+		kind, ok := reflect.TypeAssert[workloadKind](value.FieldByIndex(field.index))
 		if ok && !reflect.ValueOf(kind).IsNil() {
 			names = append(names, field.name)
 			last = kind

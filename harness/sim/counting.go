@@ -233,7 +233,7 @@ func (t *traffic) cut(s *stream, end time.Duration) error {
 func (t *traffic) leaving(p *pod, killed bool) error {
 	end := t.world.now
 	if killed {
-		end = end.Truncate(flushEvery)
+		end = p.lastFlush()
 	}
 	for _, s := range p.out {
 		if err := t.finish(s, end); err != nil {

@@ -258,6 +258,15 @@ const (
 // flushEvery is how often a workload's rows leave it; a killed one loses what it has not flushed.
 const flushEvery = time.Second
 
+// lastFlush returns when the process last flushed its rows: once in each flushEvery, at a random
+// phase.
+func (p *pod) lastFlush() time.Duration {
+	w := p.node.world
+	dice := scenarios.Rand(w.plan.Seed, "peer/"+p.plan.Name+"/flush")
+	phase := time.Duration(dice.Int64N(int64(flushEvery)))
+	return max((w.now-phase).Truncate(flushEvery)+phase, 0)
+}
+
 // stop ends the pod's process and schedules its successor.
 func (p *pod) stop(action scenarios.Action) error {
 	if !p.up {
