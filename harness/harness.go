@@ -45,12 +45,12 @@ const progressSteps = 50
 // Progress is told how far a run is. It may be nil.
 type Progress func(at time.Duration, action *scenarios.Action)
 
-// Run performs the plan on the backend up to its horizon and records into sink. The record ends with
-// an End row if and only if the run is complete: an interrupted run returns ctx's error and leaves
-// rows up to where it was.
+// Run performs the plan on the backend up to its horizon and records into sink. The record ends
+// with an End row if and only if the run is complete: an interrupted run returns ctx's error and
+// leaves rows up to where it was.
 func Run(
 	ctx context.Context, plan scenarios.Plan, backend Backend, sink record.Sink, progress Progress,
-) (err error) {
+) error {
 	if progress == nil {
 		progress = func(time.Duration, *scenarios.Action) {}
 	}

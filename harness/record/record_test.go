@@ -22,25 +22,25 @@ func header() record.Header {
 	}
 }
 
-func write(t testing.TB, spans ...record.Span) []byte {
-	t.Helper()
+func write(tb testing.TB, spans ...record.Span) []byte {
+	tb.Helper()
 	var out bytes.Buffer
 	w, err := record.NewWriter(&out, header())
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	for _, span := range spans {
-		require.NoError(t, w.Write(span))
+		require.NoError(tb, w.Write(span))
 	}
-	require.NoError(t, w.Flush())
+	require.NoError(tb, w.Flush())
 	return out.Bytes()
 }
 
-func read(t testing.TB, data []byte) ([]record.Span, *record.Reader) {
-	t.Helper()
+func read(tb testing.TB, data []byte) ([]record.Span, *record.Reader) {
+	tb.Helper()
 	r, err := record.NewReader(bytes.NewReader(data))
-	require.NoError(t, err)
+	require.NoError(tb, err)
 	var spans []record.Span
 	for span, err := range r.Spans() {
-		require.NoError(t, err)
+		require.NoError(tb, err)
 		spans = append(spans, span)
 	}
 	return spans, r
@@ -130,7 +130,7 @@ func (brokenDisk) Write([]byte) (int, error) { return 0, errDisk }
 func TestWriterKeepsFailing(t *testing.T) {
 	w, err := record.NewWriter(brokenDisk{}, header())
 	require.NoError(t, err, "the header is still buffered")
-	assert.ErrorIs(t, w.Flush(), errDisk)
+	require.ErrorIs(t, w.Flush(), errDisk)
 	assert.ErrorIs(t, w.Write(failure()), errDisk)
 }
 

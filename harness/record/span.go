@@ -82,8 +82,8 @@ const (
 	Server Side = "server" // the peer of the span
 )
 
-// Generation names what an end held: its leaf and the CAs it trusts, by names that are stable within
-// a run, such as "my-service-tls/3" and "root/1+root/2". Torn marks a key of another leaf.
+// Generation names what an end held: its leaf and the CAs it trusts, by names that are stable
+// within a run, such as "my-service-tls/3" and "root/1+root/2". Torn marks a key of another leaf.
 type Generation struct {
 	Leaf  string `json:"leaf,omitempty"`
 	Trust string `json:"trust,omitempty"` // "+"-joined, in file order
@@ -119,8 +119,8 @@ type Span struct {
 	Detail  string     `json:"detail,omitempty"`
 }
 
-// Sink takes spans in the order of their To. A Sink that fails keeps failing: the error is returned
-// by every later call.
+// Sink takes spans in the order in which they ended or were closed. A Sink that fails keeps
+// failing: the error is returned by every later call.
 type Sink interface {
 	Write(span Span) error
 }

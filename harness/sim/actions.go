@@ -32,7 +32,7 @@ func (w *world) Do(_ context.Context, action scenarios.Action) error {
 		w.faults[action.Fault] = queue
 	}
 	queue.waiting = append(queue.waiting, action)
-	return w.proceed(queue)
+	return w.proceed(queue) //nolint:contextcheck // no event is cancelled halfway, see Sleep
 }
 
 // proceed performs the queue's actions up to one that takes time.

@@ -115,24 +115,33 @@ func (a *association) drop() error {
 	if err := a.update(); err != nil {
 		return err
 	}
-	a.source.demandChanged()
-	a.target.demandChanged()
+	a.demandChanged()
 	return nil
 }
 
-// schedule makes the next attempt at its time.
+// demandChanged has ends that wait for a connection to ask for their context look for one.
+func (a *association) demandChanged() {
+	a.source.demandChanged()
+	a.target.demandChanged()
+}
+
+// schedule makes the next attempt at its time, after what else happens at that instant: the attempt
+// makes both ends read their files if these are due, and is judged by what they read.
 func (a *association) schedule() error {
 	if err := a.close(); err != nil {
 		return err
 	}
 	a.seq++
 	seq := a.seq
-	at := a.nextAttempt(a.world.now)
-	a.world.at(at, func() error {
+	attempt := func() error {
 		if a.up || a.seq != seq || !a.source.up {
 			return nil
 		}
 		return a.attempt()
+	}
+	a.world.at(a.nextAttempt(a.world.now), func() error {
+		a.world.at(a.world.now, attempt)
+		return nil
 	})
 	return nil
 }

@@ -44,6 +44,7 @@ func BenchmarkThousandPeers(b *testing.B) {
 }
 
 func benchmark(b *testing.B, s setup) {
+	b.Helper()
 	plan := s.plan()
 	backend := sim.New() // keeps its keys, as one process running many scenarios does
 	b.ReportAllocs()

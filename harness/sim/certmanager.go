@@ -19,10 +19,10 @@ const (
 	// issuanceTime is from a trigger to the Secret's write, the median seen for forced renewals on
 	// an idle cluster.
 	issuanceTime = 50 * time.Millisecond
-	// backoffMin doubles at each terminal failure up to backoffMax (cert-manager
+	// backoffFirst doubles at each terminal failure up to backoffLast (cert-manager
 	// internal/apis/config/controller/v1alpha1/defaults.go).
-	backoffMin = time.Hour
-	backoffMax = 32 * time.Hour
+	backoffFirst = time.Hour
+	backoffLast  = 32 * time.Hour
 )
 
 // issuer is an Issuer or ClusterIssuer.
@@ -219,10 +219,7 @@ func (c *certificate) schedule(at time.Duration) {
 func (c *certificate) attempt() error {
 	if c.issuer.failing {
 		c.failures++
-		wait := min(backoffMin<<(c.failures-1), backoffMax)
-		if c.failures > 6 {
-			wait = backoffMax
-		}
+		wait := min(backoffFirst<<min(c.failures-1, 5), backoffLast)
 		c.schedule(c.manager.world.now + wait)
 		return c.note(record.NoCredential, "the issuer failed; next attempt in "+wait.String())
 	}

@@ -65,11 +65,14 @@ func (t *traffic) moved(p *pod, old *class) error {
 			return err // successes before, successes after: the span runs on
 		}
 	}
-	if p.up {
-		for _, s := range p.out {
-			if err := t.updateAll(s); err != nil {
-				return err
-			}
+	return t.updatePod(p)
+}
+
+// updatePod looks again at every pair that the pod is an end of.
+func (t *traffic) updatePod(p *pod) error {
+	for _, s := range p.out {
+		if err := t.updateAll(s); err != nil {
+			return err
 		}
 	}
 	for _, s := range p.dialledBy {
@@ -89,21 +92,30 @@ func (t *traffic) moved(p *pod, old *class) error {
 func (t *traffic) revalidate(from, to *class) error {
 	for _, p := range from.pods {
 		for _, s := range p.out {
-			for _, target := range to.pods {
-				if _, dialled := s.slot[target]; !dialled {
-					continue
-				}
-				if err := t.update(s, target); err != nil {
-					return err
-				}
+			if err := t.updateSome(s, to.pods); err != nil {
+				return err
 			}
 		}
 		for _, a := range p.associations {
-			if a.source == p && a.target.class == to {
-				if err := a.update(); err != nil {
-					return err
-				}
+			if a.source != p || a.target.class != to {
+				continue
 			}
+			if err := a.update(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// updateSome looks again at those of the pods that the stream dials.
+func (t *traffic) updateSome(s *stream, pods []*pod) error {
+	for _, target := range pods {
+		if _, dialled := s.slot[target]; !dialled {
+			continue
+		}
+		if err := t.update(s, target); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -43,14 +43,14 @@ const resumedTime = 280 * time.Microsecond
 
 // handshakeTime is the modelled median from the start of a dial to its confirming byte.
 func handshakeTime(g *group, algorithm keyAlgorithm) time.Duration {
-	trips := time.Duration(3) // TCP, TLS 1.3, the confirming byte
+	network := 3 * roundTrip // TCP, TLS 1.3, the confirming byte
 	if g.plan.MaxVersion < tls.VersionTLS13 {
-		trips++
+		network += roundTrip
 	}
 	if g.tls.Resumption {
-		return trips*roundTrip + resumedTime
+		return network + resumedTime
 	}
-	return trips*roundTrip + cpuTime(algorithm)
+	return network + cpuTime(algorithm)
 }
 
 // latencyModel holds the quantiles of the log-normal spread, as factors of the median.

@@ -22,7 +22,7 @@ import (
 // waits a residual R with P(R > r) = 1 - r/(1.25s) up to s and (1.5s - r)^2/(1.25 s^2) from there;
 // a lazy reload of TTL t adds U[0, t]. Seeds are fixed, so these tests cannot flake.
 
-var manySeeds = flag.Bool("laws", false, "hold the simulator against the laws with 8 times the samples")
+var manySeeds = flag.Bool("laws", false, "use 8 times the samples for the laws")
 
 // seeds returns how many seeds to use where n are enough.
 func seeds(n int) uint64 {
@@ -32,8 +32,8 @@ func seeds(n int) uint64 {
 	return uint64(n)
 }
 
-// unlocked is a lifetime that renews, an hour before its end, at no multiple of a reload TTL, so that
-// the phases of successive rotations are independent.
+// unlocked is a lifetime that renews, an hour before its end, at no multiple of a reload TTL, so
+// that the phases of successive rotations are independent.
 const unlocked = 2*time.Hour + 17*time.Second
 
 // tolerance is the relative error allowed.
@@ -343,7 +343,8 @@ func staggered(n int, every time.Duration) scenarios.Plan {
 		group.Workload, group.Secret, group.Associations = name, "default/"+name+"-tls", "none"
 		plan.Peers = append(plan.Peers, group)
 		plan.Pods = append(plan.Pods, scenarios.Pod{
-			Name: name + "-0", Workload: name, Node: "node", SyncDue: time.Duration(i) * time.Second,
+			Name: name + "-0", Workload: name, Node: "node",
+			SyncDue: time.Duration(i) * time.Second,
 		})
 		plan.Streams = append(plan.Streams, scenarios.Stream{
 			Source: name + "-0", To: names, Every: time.Second, First: i,

@@ -197,7 +197,7 @@ type shape struct {
 
 func newShape(buffer []byte) shape { return shape{bytes: buffer} }
 
-func (s *shape) number(n int) { s.bytes = binary.AppendUvarint(s.bytes, uint64(n)) }
+func (s *shape) number(n int) { s.bytes = binary.AppendVarint(s.bytes, int64(n)) }
 
 func (s *shape) content(c *content) {
 	s.certList(c.certs)

@@ -50,7 +50,7 @@ func ends(t *testing.T) (one, other, stranger *class) {
 		return m.pki.issue(name, ca.template, m.pki.newKey(p256), nil, 0, time.Hour)
 	}
 	first, second := root("ca/1"), root("ca/2")
-	make := func(name string, root *cert) *class {
+	end := func(name string, root *cert) *class {
 		k := m.pki.newKey(p256)
 		c := &content{
 			certs: []*cert{m.pki.issue(name, leaf.template, k, root, 0, 30*time.Minute)},
@@ -60,7 +60,7 @@ func ends(t *testing.T) (one, other, stranger *class) {
 			content: c, group: g, own: c.generation(c.cas), peers: map[*class]verdict{},
 		}
 	}
-	return make("leaf/1", first), make("leaf/2", first), make("leaf/3", second)
+	return end("leaf/1", first), end("leaf/2", first), end("leaf/3", second)
 }
 
 func newTestOracle(audit Audit) *oracle {
@@ -77,7 +77,7 @@ func TestVerdictsAreExecutedOncePerShape(t *testing.T) {
 	}
 	assert.Equal(t, record.OK, ask(one, other, 0))
 	assert.Equal(t, 1, o.executed)
-	assert.Equal(t, record.OK, ask(other, one, time.Minute), "the same shape with the names swapped")
+	assert.Equal(t, record.OK, ask(other, one, time.Minute), "the same shape, names swapped")
 	assert.Equal(t, 1, o.executed)
 	assert.Equal(t, record.UnknownAuthority, ask(one, stranger, 0))
 	assert.Equal(t, record.UnknownAuthority, ask(stranger, other, 0))

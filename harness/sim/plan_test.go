@@ -147,10 +147,10 @@ func (r *rows) Write(span record.Span) error {
 }
 
 // perform runs a plan on a fresh simulator.
-func perform(t testing.TB, plan scenarios.Plan) rows {
-	t.Helper()
+func perform(tb testing.TB, plan scenarios.Plan) rows {
+	tb.Helper()
 	var out rows
-	require.NoError(t, harness.Run(t.Context(), plan, sim.New(), &out, nil), "seed %d", plan.Seed)
+	require.NoError(tb, harness.Run(tb.Context(), plan, sim.New(), &out, nil), "seed %d", plan.Seed)
 	return out
 }
 

@@ -202,8 +202,8 @@ func (p *pod) load(now time.Duration, c *content, seen credential.Seen) error {
 	return p.become(classKey{c, p.group, p.skew, problem})
 }
 
-// reloadRow tells of a read. A generation that the pod used already, as after a restart, is no news:
-// its row has no extent.
+// reloadRow tells of a read. A generation that the pod used already, as after a restart, is no
+// news: its row has no extent.
 func (p *pod) reloadRow(now time.Duration, c *content, problem credential.Problem) record.Span {
 	row := record.Span{
 		Kind: record.Reload, From: c.written, Projected: p.volume.at, To: now,
@@ -348,6 +348,9 @@ func (p *pod) start(fresh bool, action string) error {
 	// The first connection makes the process read; it comes at once, if any does.
 	if err := p.load(w.now, p.volume.content, credential.Seen{Demand: true}); err != nil {
 		return err
+	}
+	for _, a := range p.associations {
+		a.demandChanged()
 	}
 	if action == "" {
 		return nil

@@ -61,7 +61,8 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 	}
 	for _, g := range plan.Peers {
 		if s := w.api.secrets[g.Secret]; s == nil || s.owner == nil {
-			problems = append(problems, fmt.Errorf("%w: workload %s: no Certificate makes Secret %s",
+			problems = append(problems, fmt.Errorf(
+				"%w: workload %s: no Certificate makes Secret %s",
 				harness.ErrUnsupported, g.Workload, g.Secret))
 		}
 	}
@@ -83,6 +84,7 @@ func (b *Backend) Open(
 	}
 	w.api = &apiServer{world: w, secrets: map[string]*secret{}}
 	w.traffic = &traffic{world: w, latency: newLatencyModel()}
+	//nolint:contextcheck // a handshake in memory takes milliseconds; Sleep looks between events
 	if err := w.begin(); err != nil {
 		return nil, err
 	}
