@@ -103,7 +103,8 @@ func checkLifetime(problem complain, spec *certmanager.CertificateSpec) {
 		return
 	}
 	if spec.RenewBefore != nil && spec.RenewBeforePercentage != nil {
-		problem("spec.renewBeforePercentage", "cannot be set together with renewBefore", "leave one out")
+		problem("spec.renewBeforePercentage", "cannot be set together with renewBefore",
+			"leave one out")
 		return
 	}
 	path := "spec.renewBefore"
@@ -158,7 +159,8 @@ func checkKeySize(problem complain, algorithm certmanager.PrivateKeyAlgorithm, s
 		problem("spec.privateKey.size", fmt.Sprintf("%d is not between %d and %d, for RSA",
 			size, smallestRSA, largestRSA), "")
 	case algorithm == certmanager.ECDSAKeyAlgorithm && !slices.Contains(curves, size):
-		problem("spec.privateKey.size", fmt.Sprintf("%d is none of 256, 384, 521, for ECDSA", size), "")
+		problem("spec.privateKey.size",
+			fmt.Sprintf("%d is none of 256, 384, 521, for ECDSA", size), "")
 	}
 }
 

@@ -20,7 +20,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte(testdata(f, "base.yaml")), "n", "2")
 	f.Add([]byte("a: &a [*a]\n"), "", "")
-	f.Add([]byte("apiVersion: certquake.dev/v1alpha1\nspec: &s {nodes: [*s], faults: *s}\n"), "", "")
+	f.Add([]byte("kind: Scenario\nspec: &s {nodes: [*s], faults: *s}\n"), "", "")
 	f.Fuzz(func(t *testing.T, data []byte, param, value string) {
 		s, err := scenarios.Parse("fuzz.yaml", data, scenarios.Library(), nil)
 		if err == nil && s.Spec.Params[param] != "" {

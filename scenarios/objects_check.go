@@ -89,7 +89,7 @@ func (o *objects) authority(object place, name string, spec *certmanager.IssuerS
 			didYouMeanOr(secret, "Secret", o.world.secretNames()))
 	case !certificate.Spec.IsCA:
 		problem("spec.ca.secretName", fmt.Sprintf("the Certificate of %s is no CA", secret),
-			fmt.Sprintf("set isCA: true in Certificate %s", NameOf(certificate)))
+			"set isCA: true in Certificate "+NameOf(certificate))
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 // substitutedMax bounds the text of one scalar after substitution.
 const substitutedMax = 64 << 10
 
+const literalHint = `write "$$(" for the characters themselves`
+
 // parameters reads spec.params of the document, in which any scalar may be a value, and overrides
 // them by set. It turns the values into text in place, for the decoder.
 func (d *decoder) parameters(document *yaml.Node, set map[string]string) map[string]string {
@@ -81,7 +83,7 @@ func expandText(text string, values map[string]string) (string, error) {
 		value, ok := values[name]
 		switch {
 		case !closed:
-			return "", &valueError{`"$(" is not closed`, `write "$$(" for the characters themselves`}
+			return "", &valueError{`"$(" is not closed`, literalHint}
 		case !ok:
 			return "", unknownParameter(name, values)
 		case b.Len()+len(value) > substitutedMax:
@@ -96,7 +98,7 @@ func unknownParameter(name string, values map[string]string) error {
 	names := slices.Sorted(maps.Keys(values))
 	hint := didYouMean(name, names)
 	if hint == "" {
-		hint = `declare it under params, or write "$$(" for the characters themselves`
+		hint = "declare it under params, or " + literalHint
 	}
 	return &valueError{fmt.Sprintf("$(%s) is not a parameter", name), hint}
 }

@@ -69,10 +69,8 @@ type breakage struct {
 func breakages(t *testing.T) []breakage {
 	t.Helper()
 	var all []breakage
-	for section := range strings.SplitSeq(testdata(t, "problems.txt"), "== ") {
-		if section == "" {
-			continue
-		}
+	text := strings.TrimPrefix(testdata(t, "problems.txt"), "== ")
+	for section := range strings.SplitSeq(text, "\n== ") {
 		head, want, _ := strings.Cut(section, "\n\n")
 		name, lines, _ := strings.Cut(head, "\n")
 		b := breakage{
@@ -106,8 +104,7 @@ func TestProblems(t *testing.T) {
 	t.Parallel()
 	var sections []string
 	for _, b := range breakages(t) {
-		s, err := parse(b.scenario, b.pki, b.set)
-		assert.Nil(t, s, b.name)
+		_, err := parse(b.scenario, b.pki, b.set)
 		require.ErrorAs(t, err, new(scenarios.Problems), b.name)
 		if !*update {
 			assert.Equal(t, strings.TrimSpace(b.want), err.Error(), b.name)

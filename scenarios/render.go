@@ -75,7 +75,8 @@ func (p Plan) nodeTable(w io.Writer) {
 		if node.CacheTTL > 0 {
 			detection += " " + shortDuration(node.CacheTTL)
 		}
-		line(w, node.Name, shortDuration(node.SyncFrequency), detection, strconv.Itoa(pods[node.Name]))
+		line(w, node.Name, shortDuration(node.SyncFrequency), detection,
+			strconv.Itoa(pods[node.Name]))
 	}
 }
 
@@ -91,8 +92,9 @@ func (p Plan) workloadTable(w io.Writer) {
 		if group.Every > 0 {
 			reload += " " + shortDuration(group.Every)
 		}
-		line(w, group.Workload, strconv.Itoa(pods[group.Workload]), group.Secret, reload, group.Trust,
-			group.PairCheck, group.Associations, shortDuration(p.BoundOf(group.Workload)))
+		line(w, group.Workload, strconv.Itoa(pods[group.Workload]), group.Secret, reload,
+			group.Trust, group.PairCheck, group.Associations,
+			shortDuration(p.BoundOf(group.Workload)))
 	}
 }
 
@@ -122,7 +124,8 @@ func (p Plan) loadTable(w io.Writer) {
 	line(w)
 	line(w, "LOAD", "TO", "PODS", "EVERY", "ATTEMPTS")
 	for _, k := range kinds {
-		line(w, k.from, k.to, strconv.Itoa(sources[k]), k.every.String(), strconv.FormatInt(attempts[k], 10))
+		line(w, k.from, k.to, strconv.Itoa(sources[k]), k.every.String(),
+			strconv.FormatInt(attempts[k], 10))
 	}
 }
 
