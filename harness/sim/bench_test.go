@@ -52,6 +52,5 @@ func benchmark(b *testing.B, s setup) {
 		var rows discard
 		require.NoError(b, harness.Run(b.Context(), plan, backend, &rows, nil))
 		b.ReportMetric(float64(rows), "rows/op")
-		b.ReportMetric(plan.Horizon.Seconds()/b.Elapsed().Seconds()*float64(b.N), "virtual-s/s")
 	}
 }
