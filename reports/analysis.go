@@ -9,7 +9,6 @@ package reports
 import (
 	"fmt"
 	"iter"
-	"slices"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
@@ -34,9 +33,11 @@ type Analysis struct {
 	uses         [][]use // by pod, in the order they were taken into use
 	downs        [][]stretch
 	starts       [][]time.Duration
-	proofs       map[string]time.Duration // by action, the first at or after its At
+	due          map[string]time.Duration // by action
+	proofs       map[string]time.Duration // by action, the first at or after it was due
 
 	broken []breakage // when each ordered pair was broken, merged and in order of pair and time
+	peak   peak
 	dials  dials
 	bounds bounds
 }
@@ -71,6 +72,7 @@ func Analyze(
 type Analyzer struct {
 	analysis *Analysis
 	inUse    []use // every use in the order of the rows
+	finished bool
 }
 
 // NewAnalyzer returns an Analyzer that has seen no row of the plan's record yet.
@@ -83,9 +85,13 @@ func NewAnalyzer(plan scenarios.Plan, header record.Header) *Analyzer {
 		attempts:     newAttempts(),
 		associations: newAssociations(),
 		secrets:      newSecrets(plan),
-		proofs:       map[string]time.Duration{},
+		due:          make(map[string]time.Duration, len(plan.Actions)),
+		proofs:       make(map[string]time.Duration, len(plan.Actions)),
 		dials:        newDials(plan),
 		bounds:       newBounds(plan),
+	}
+	for _, action := range plan.Actions {
+		a.due[action.ID] = action.At
 	}
 	return &Analyzer{analysis: a}
 }
@@ -152,10 +158,7 @@ func (a *Analysis) prove(action string, at time.Duration) {
 	if _, seen := a.proofs[action]; seen {
 		return
 	}
-	due := slices.IndexFunc(a.plan.Actions, func(planned scenarios.Action) bool {
-		return planned.ID == action
-	})
-	if due >= 0 && at >= a.plan.Actions[due].At {
+	if due, planned := a.due[action]; planned && at >= due {
 		a.proofs[action] = at
 	}
 }
@@ -163,7 +166,7 @@ func (a *Analysis) prove(action string, at time.Duration) {
 // lifetime remembers when a pod was down and when it started.
 func (a *Analysis) lifetime(span *record.Span) {
 	pod := a.pods.index(span.Source)
-	for len(a.downs) <= int(pod) {
+	for len(a.downs) <= pod {
 		a.downs, a.starts = append(a.downs, nil), append(a.starts, nil)
 	}
 	if span.Kind == record.Down {
@@ -173,9 +176,14 @@ func (a *Analysis) lifetime(span *record.Span) {
 	a.starts[pod] = append(a.starts[pod], span.To)
 }
 
-// Finish returns the analysis of every row written. The Analyzer must not be used after it.
+// Finish returns the analysis of every row written. No row may be written after it; called again,
+// it returns the same analysis.
 func (z *Analyzer) Finish() *Analysis {
 	a := z.analysis
+	if z.finished {
+		return a
+	}
+	z.finished = true
 	if a.complete {
 		a.reached = a.plan.Horizon
 	}
@@ -185,6 +193,7 @@ func (z *Analyzer) Finish() *Analysis {
 	a.uses = byPod(z.inUse, len(a.pods.names))
 	a.markFirstUses()
 	a.broken = a.breakages()
+	a.peak = peakOf(a.broken)
 	return a
 }
 

@@ -8,7 +8,7 @@ import (
 
 // associations follows the long-lived associations, one state for each ordered pair.
 type associations struct {
-	states       map[[2]int32]*association
+	states       map[[2]int]*association
 	order        []*association // as first seen
 	attempts     int64
 	failed       int64
@@ -28,10 +28,10 @@ type association struct {
 }
 
 func newAssociations() associations {
-	return associations{states: map[[2]int32]*association{}}
+	return associations{states: map[[2]int]*association{}}
 }
 
-func (s *associations) add(span *record.Span, source, peer int32) {
+func (s *associations) add(span *record.Span, source, peer int) {
 	if span.Kind == record.Associate {
 		s.attempts += max(span.Count, 1)
 	}
@@ -41,7 +41,7 @@ func (s *associations) add(span *record.Span, source, peer int32) {
 		}
 		return
 	}
-	pair := [2]int32{source, peer}
+	pair := [2]int{source, peer}
 	state, known := s.states[pair]
 	if !known {
 		state = &association{up: span.Kind == record.Drop, since: span.From}

@@ -19,8 +19,8 @@ type attempts struct {
 type attempted struct {
 	stretch
 	count   int64
-	source  int32
-	outcome int32 // index into attempts.outcomes
+	source  int
+	outcome int // index into attempts.outcomes
 }
 
 func newAttempts() attempts {
@@ -32,7 +32,7 @@ func newAttempts() attempts {
 	}
 }
 
-func (t *attempts) add(span *record.Span, source int32) {
+func (t *attempts) add(span *record.Span, source int) {
 	outcome := slices.Index(t.outcomes, span.Outcome)
 	if outcome < 0 {
 		outcome = slices.Index(t.outcomes, record.Other)
@@ -43,7 +43,7 @@ func (t *attempts) add(span *record.Span, source int32) {
 		stretch: stretch{span.From, span.To},
 		count:   span.Count,
 		source:  source,
-		outcome: int32(outcome),
+		outcome: outcome,
 	})
 }
 
@@ -91,14 +91,14 @@ func (s attempted) since(offset time.Duration) int64 {
 // its successes are then what was due and did not fail, not an even spread. The time between two
 // attempts of a source is given by every, 0 when unknown.
 func (t *attempts) histogram(
-	w stretch, bins int, every func(source int32) time.Duration,
+	w stretch, bins int, every func(source int) time.Duration,
 ) [][]float64 {
 	counts := make([][]float64, len(t.outcomes))
 	for i := range counts {
 		counts[i] = make([]float64, bins)
 	}
 	width := float64(w.to-w.from) / float64(bins)
-	troubled := map[int32][]float64{}
+	troubled := map[int][]float64{}
 	for _, span := range t.spans {
 		if outcome := t.outcomes[span.outcome]; outcome == record.OK {
 			continue

@@ -16,8 +16,7 @@ func checkAccounting(a *Analysis) (Status, string) {
 			sum, number(b.Unaccounted))
 	}
 	if n := a.associations.inconsistent; n > 0 {
-		return Fail, fmt.Sprintf("an association began while it stood, or ended while it did not, %s",
-			times(n))
+		return Fail, "an association began while it stood, or ended while it did not, " + times(n)
 	}
 	if b.Scheduled == 0 {
 		return Pass, "no new connection was scheduled and none recorded"

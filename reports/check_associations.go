@@ -23,8 +23,7 @@ func checkAssociations(a *Analysis) (Status, string) {
 	case figures.Established == 0:
 		return Inconclusive, "the workloads keep associations but none was recorded"
 	case figures.Dropped == 0:
-		return Pass, fmt.Sprintf("%s stood throughout",
-			plural(figures.Established, "association"))
+		return Pass, plural(figures.Established, "association") + " stood throughout"
 	case figures.DownAtEnd > 0:
 		return Inconclusive, fmt.Sprintf("of %s that ended, %d had not come back when the run did",
 			plural(figures.Dropped, "association"), figures.DownAtEnd)

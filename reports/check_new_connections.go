@@ -11,7 +11,8 @@ import (
 func checkNewConnections(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool { return !f.association && f.outcome.Credential() })
 	if t.count > 0 {
-		return Fail, fmt.Sprintf("%s of %s failed for a credential reason, until %s; the first was %s",
+		return Fail, fmt.Sprintf("%s of %s failed for a credential reason, until %s; "+
+			"the first was %s",
 			number(t.count), a.connections(), moment(t.last.to), a.describe(t.first))
 	}
 	if gap := a.thinEvidence(); gap != "" {

@@ -6,12 +6,12 @@ import (
 )
 
 // checkPropagation fails when a written Secret was not in use by a live pod that mounts it within
-// the pod's bound. A write that a newer one replaced before its bound was over is not judged, nor is
-// one for a pod that was down at its deadline: it reads the Secret anew when it starts.
+// the pod's bound. A write that a newer one replaced before its bound was over is not judged, nor
+// is one for a pod that was down at its deadline: it reads the Secret anew when it starts.
 func checkPropagation(a *Analysis) (Status, string) {
 	var v lateness
 	for pod := range a.plan.Pods {
-		if secret := a.secretOf(int32(pod)); secret >= 0 {
+		if secret := a.secretOf(pod); secret >= 0 {
 			v.judge(a, pod, a.secrets.history[secret])
 		}
 	}
@@ -19,8 +19,8 @@ func checkPropagation(a *Analysis) (Status, string) {
 	case v.late > 0:
 		return Fail, v.sentence(a)
 	case v.judged == 0 && v.pending > 0:
-		return Inconclusive, fmt.Sprintf("the record ends before the bound of %s was over for any of "+
-			"%s to a pod", moment(v.bound), plural(v.pending, "propagation"))
+		return Inconclusive, fmt.Sprintf("the record ends before the bound of %s was over for any "+
+			"of %s to a pod", moment(v.bound), plural(v.pending, "propagation"))
 	case v.judged == 0 && v.superseded > 0:
 		return Inconclusive, fmt.Sprintf("each of %s to a pod was replaced before the bound of %s "+
 			"was over", plural(v.superseded, "write"), moment(v.bound))
@@ -36,12 +36,12 @@ type lateness struct {
 	judged, pending, superseded, late, never int64
 	bound, longest                           time.Duration
 	pod                                      int
-	write                                    int32
+	write                                    int
 	arrived                                  bool // the worst came in the end
 }
 
 // judge follows the writes of a pod's secret with its uses.
-func (v *lateness) judge(a *Analysis, pod int, history []int32) {
+func (v *lateness) judge(a *Analysis, pod int, history []int) {
 	bound := a.bounds.of(pod)
 	v.bound = max(v.bound, bound)
 	for i, index := range history {
@@ -64,7 +64,7 @@ func (v *lateness) judge(a *Analysis, pod int, history []int32) {
 }
 
 // compare finds whether the pod used the write, or a newer one, by the deadline.
-func (v *lateness) compare(a *Analysis, pod int, index int32, deadline time.Duration) {
+func (v *lateness) compare(a *Analysis, pod int, index int, deadline time.Duration) {
 	i := a.inUse(pod, deadline)
 	if i >= 0 && a.current(a.uses[pod][i], index) {
 		return
@@ -86,7 +86,7 @@ func (v *lateness) compare(a *Analysis, pod int, index int32, deadline time.Dura
 }
 
 // current reports whether the use is of the write's content or of newer.
-func (a *Analysis) current(u use, index int32) bool {
+func (a *Analysis) current(u use, index int) bool {
 	return u.write >= index ||
 		u.write >= 0 && a.secrets.writes[u.write].generation == a.secrets.writes[index].generation
 }
@@ -104,5 +104,5 @@ func (v *lateness) sentence(a *Analysis) string {
 	return fmt.Sprintf("%s of %s to a pod came later than the bound%s; the worst was %s, "+
 		"written at %s, which reached %s %s; its bound is %s", number(v.late),
 		plural(v.judged, "propagation"), never, a.generations.at(w.generation).Leaf,
-		moment(w.at), a.pods.name(int32(v.pod)), fate, moment(a.bounds.of(v.pod)))
+		moment(w.at), a.pods.name(v.pod), fate, moment(a.bounds.of(v.pod)))
 }

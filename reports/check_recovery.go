@@ -16,19 +16,19 @@ func checkRecovery(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool { return f.outcome.Credential() })
 	late := a.tally(func(f *failure) bool { return f.outcome.Credential() && f.to > deadline })
 	if late.count > 0 {
-		return Fail, fmt.Sprintf("credential failures went on until %s, %s after the last fault ended "+
-			"at %s (bound %s); one of them was %s", moment(t.last.to), moment(t.last.to-after),
-			moment(after), moment(within), a.describe(late.first))
+		return Fail, fmt.Sprintf("credential failures went on until %s, %s after the last fault "+
+			"ended at %s (bound %s); one of them was %s", moment(t.last.to),
+			moment(t.last.to-after), moment(after), moment(within), a.describe(late.first))
 	}
 	if a.plan.Horizon <= deadline {
-		return Inconclusive, fmt.Sprintf("the horizon %s leaves no time to recover: faults end at %s, "+
-			"the bound is %s", moment(a.plan.Horizon), moment(after), moment(within))
+		return Inconclusive, fmt.Sprintf("the horizon %s leaves no time to recover: faults end at "+
+			"%s, the bound is %s", moment(a.plan.Horizon), moment(after), moment(within))
 	}
 	if gap := a.quietTail(deadline); gap != "" {
 		return Inconclusive, gap
 	}
 	if t.count == 0 {
-		return Pass, fmt.Sprintf("no credential failure at all, up to %s", moment(a.reached))
+		return Pass, "no credential failure at all, up to " + moment(a.reached)
 	}
 	return Pass, fmt.Sprintf("the last credential failure was at %s, %s; the bound is %s after %s",
 		moment(t.last.to), relative(t.last.to-after), moment(within), moment(after))

@@ -11,7 +11,7 @@ import (
 func checkStaleTrust(a *Analysis) (Status, string) {
 	var v staleTrust
 	for secret := range a.secrets.history {
-		a.withdrawals(int32(secret), func(w withdrawal) { v.judge(a, w) })
+		a.withdrawals(secret, func(w withdrawal) { v.judge(a, w) })
 	}
 	switch {
 	case v.stale > 0:
@@ -28,13 +28,13 @@ func checkStaleTrust(a *Analysis) (Status, string) {
 
 // withdrawal is a CA leaving the published ca.crt of a Secret.
 type withdrawal struct {
-	write     int32
+	write     int
 	authority string
 	until     time.Duration // when it was published again, or the end of the record
 }
 
 // withdrawals calls visit with every CA that a write of the secret dropped.
-func (a *Analysis) withdrawals(secret int32, visit func(withdrawal)) {
+func (a *Analysis) withdrawals(secret int, visit func(withdrawal)) {
 	var before []string
 	for i, index := range a.secrets.history[secret] {
 		generation := a.secrets.writes[index].generation
@@ -52,7 +52,7 @@ func (a *Analysis) withdrawals(secret int32, visit func(withdrawal)) {
 }
 
 // published returns when the secret's writes from the given one on first publish the CA.
-func (a *Analysis) published(secret int32, from int, authority string) time.Duration {
+func (a *Analysis) published(secret int, from int, authority string) time.Duration {
 	for _, index := range a.secrets.history[secret][from:] {
 		w := a.secrets.writes[index]
 		if w.generation >= 0 && slices.Contains(a.generations.trust[w.generation], authority) {
@@ -74,7 +74,7 @@ func (v *staleTrust) judge(a *Analysis, w withdrawal) {
 	at := a.secrets.writes[w.write].at
 	judged, pending := false, false
 	for pod := range a.plan.Pods {
-		if a.secretOf(int32(pod)) != a.secrets.writes[w.write].secret {
+		if a.secretOf(pod) != a.secrets.writes[w.write].secret {
 			continue
 		}
 		bound := a.trustBound(pod)
@@ -124,5 +124,5 @@ func (v *staleTrust) sentence(a *Analysis) string {
 	return fmt.Sprintf("%s trusted a withdrawn CA beyond the bound; the longest was %s, "+
 		"withdrawn at %s and trusted by %s for %s after that (bound %s)",
 		plural(v.stale, "pod"), v.worst.authority, moment(a.secrets.writes[v.worst.write].at),
-		a.pods.name(int32(v.pod)), moment(v.longest), moment(a.trustBound(v.pod)))
+		a.pods.name(v.pod), moment(v.longest), moment(a.trustBound(v.pod)))
 }

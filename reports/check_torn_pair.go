@@ -6,16 +6,16 @@ import (
 	"github.com/certquake/certquake/harness/record"
 )
 
-// checkTornPair fails when a process took a key into use that does not belong to its certificate, and
-// when a peer could not prove possession of its key.
+// checkTornPair fails when a process took a key into use that does not belong to its certificate,
+// and when a peer could not prove possession of its key.
 func checkTornPair(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool { return f.outcome == record.BadSignature })
 	torn, first := a.tornUses()
 	switch {
 	case torn > 0:
-		reason := fmt.Sprintf("%s a key was taken into use with a certificate it does not belong to; "+
-			"the first time by %s at %s (%s)", times(torn), a.pods.name(first.pod), moment(first.at),
-			a.generations.at(first.generation).Leaf)
+		reason := fmt.Sprintf("%s a key was taken into use with a certificate it does not "+
+			"belong to; the first time by %s at %s (%s)", times(torn), a.pods.name(first.pod),
+			moment(first.at), a.generations.at(first.generation).Leaf)
 		if t.count > 0 {
 			reason += fmt.Sprintf("; %s failed by it", plural(t.count, "attempt"))
 		}
@@ -28,8 +28,7 @@ func checkTornPair(a *Analysis) (Status, string) {
 	if reloads == 0 {
 		return Pass, "no pod read a new key pair, so none could be torn"
 	}
-	return Pass, fmt.Sprintf("%s, and each time key and certificate belonged together",
-		plural(reloads, "reload"))
+	return Pass, plural(reloads, "reload") + ", and each time key and certificate belonged together"
 }
 
 // tornUses returns how often a torn pair was taken into use, and the first of them.

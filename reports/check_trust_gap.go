@@ -7,9 +7,9 @@ import (
 	"github.com/certquake/certquake/harness/record"
 )
 
-// checkTrustGap fails when one end was shown a leaf whose CA it did not trust. A client that sends no
-// certificate because the server's list of CAs lacks its issuer meets the same gap under another
-// name, and so counts.
+// checkTrustGap fails when one end was shown a leaf whose CA it did not trust. A client that sends
+// no certificate because the server's list of CAs lacks its issuer meets the same gap under
+// another name, and so counts.
 func checkTrustGap(a *Analysis) (Status, string) {
 	t := a.tally(a.isTrustGap)
 	if t.count > 0 {
@@ -20,18 +20,13 @@ func checkTrustGap(a *Analysis) (Status, string) {
 	if gap := a.thinEvidence(); gap != "" {
 		return Inconclusive, gap
 	}
-	return Pass, fmt.Sprintf("%s, and each end trusted the other's CA", a.connections())
+	return Pass, a.connections() + ", and each end trusted the other's CA"
 }
 
 func (a *Analysis) isTrustGap(f *failure) bool {
-	switch f.outcome {
-	case record.UnknownAuthority:
-		return true
-	case record.CertificateRequired:
-		client := a.generations.at(f.own)
-		return f.own >= 0 && f.other >= 0 && client.Chain != "" &&
-			!slices.Contains(a.generations.trust[f.other], client.Chain)
-	default:
-		return false
+	if f.outcome != record.CertificateRequired || f.own < 0 || f.other < 0 {
+		return f.outcome == record.UnknownAuthority
 	}
+	client := a.generations.at(f.own)
+	return client.Chain != "" && !slices.Contains(a.generations.trust[f.other], client.Chain)
 }

@@ -7,16 +7,16 @@ import (
 	"github.com/certquake/certquake/harness/record"
 )
 
-// checkValidity fails when a peer was shown a certificate outside its validity, and when a pod under
-// load had one in use after its end although no dial happened to meet it.
+// checkValidity fails when a peer was shown a certificate outside its validity, and when a pod
+// under load had one in use after its end although no dial happened to meet it.
 func checkValidity(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool {
 		return f.outcome == record.Expired || f.outcome == record.NotYetValid
 	})
 	held := a.heldExpired()
 	if t.count > 0 {
-		reason := fmt.Sprintf("%s met a certificate outside its validity, until %s; the first was %s",
-			plural(t.count, "attempt"), moment(t.last.to), a.describe(t.first))
+		reason := fmt.Sprintf("%s met a certificate outside its validity, until %s; "+
+			"the first was %s", plural(t.count, "attempt"), moment(t.last.to), a.describe(t.first))
 		return Fail, reason + held.also()
 	}
 	if held.count > 0 {
@@ -61,7 +61,7 @@ func (a *Analysis) heldExpired() expiries {
 func (e expiries) sentence(a *Analysis) string {
 	return fmt.Sprintf("%s a leaf stayed in use past its end; the longest was %s, "+
 		"which %s used for %s after it ended at %s", times(e.count),
-		a.generations.at(e.use.generation).Leaf, a.pods.name(int32(e.pod)),
+		a.generations.at(e.use.generation).Leaf, a.pods.name(e.pod),
 		moment(e.longest), moment(e.use.notAfter))
 }
 

@@ -262,8 +262,8 @@ func TestChecks(t *testing.T) {
 				s.fail("p-0", "p-1", 121*time.Second, 4, record.UnknownAuthority, fresh, old)
 			}, Fail,
 			"credential failures went on until 2m4s, 4s after the last fault ended at 2m " +
-				"(bound 3s); one of them was p-0 -> p-1 at 2m1s (unknown-authority: p-0, trusting " +
-				"root/2, was shown s/1 issued by root/1)",
+				"(bound 3s); one of them was p-0 -> p-1 at 2m1s (unknown-authority: p-0, " +
+				"trusting root/2, was shown s/1 issued by root/1)",
 		},
 		{
 			"no time to recover", scenarios.Recovery, func(s *scene) {

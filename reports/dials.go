@@ -63,10 +63,10 @@ func (d *dials) targets(pod int, workloads []string) int {
 }
 
 // planned reports whether the number is of a pod of the plan.
-func (d *dials) planned(pod int32) bool { return pod >= 0 && int(pod) < len(d.workloads) }
+func (d *dials) planned(pod int) bool { return pod >= 0 && pod < len(d.workloads) }
 
 // pairEvery returns the time between two dials of the same ordered pair, 0 when it never dials.
-func (d *dials) pairEvery(source, peer int32) time.Duration {
+func (d *dials) pairEvery(source, peer int) time.Duration {
 	if !d.planned(source) || !d.planned(peer) {
 		return 0
 	}
@@ -75,7 +75,7 @@ func (d *dials) pairEvery(source, peer int32) time.Duration {
 		if !slices.Contains(stream.To, d.workloads[peer]) {
 			continue
 		}
-		every := stream.Every * time.Duration(d.targets(int(source), stream.To))
+		every := stream.Every * time.Duration(d.targets(source, stream.To))
 		if shortest == 0 || every < shortest {
 			shortest = every
 		}
@@ -84,7 +84,7 @@ func (d *dials) pairEvery(source, peer int32) time.Duration {
 }
 
 // every returns the time between two attempts of a source at any peer.
-func (d *dials) every(source int32, association bool) time.Duration {
+func (d *dials) every(source int, association bool) time.Duration {
 	if association {
 		return d.retry(source)
 	}
@@ -99,7 +99,7 @@ func (d *dials) every(source int32, association bool) time.Duration {
 }
 
 // retry returns the time between a pod's attempts to re-establish an association.
-func (d *dials) retry(source int32) time.Duration {
+func (d *dials) retry(source int) time.Duration {
 	if !d.planned(source) {
 		return 0
 	}

@@ -14,9 +14,9 @@ type Disagreement struct {
 	P99   Seconds `json:"p99"`
 }
 
-// disagreementOf computes it from the sorted delays of each write. The pairs, half a million for one
-// write among a thousand pods, are never listed: the mean follows from the ranks, a quantile from
-// counting the pairs that are at most so far apart.
+// disagreementOf computes it from the sorted delays of each write. The pairs, half a million for
+// one write among a thousand pods, are never listed: the mean follows from the ranks, a quantile
+// from counting the pairs that are at most so far apart.
 func disagreementOf(delays [][]time.Duration) Disagreement {
 	var pairs int64
 	var total float64

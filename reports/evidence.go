@@ -3,8 +3,6 @@ package reports
 import (
 	"fmt"
 	"time"
-
-	"github.com/certquake/certquake/harness/record"
 )
 
 // attemptsMin is the fewest new connections from which "none failed" says anything: by the rule of
@@ -12,7 +10,8 @@ import (
 const attemptsMin = 30
 
 // thinEvidence returns why a check that found no failed new connection proves nothing, or nothing
-// when enough were tried since the first fault: at least attemptsMin, and one for each ordered pair.
+// when enough were tried since the first fault: at least attemptsMin, and one for each ordered
+// pair.
 func (a *Analysis) thinEvidence() string {
 	if len(a.plan.Streams) == 0 {
 		return "no load: the scenario schedules no new connections"
@@ -42,21 +41,6 @@ func (a *Analysis) lastFault() time.Duration {
 		end = max(end, action.At+action.Downtime)
 	}
 	return end
-}
-
-// dialled matches failed new connections.
-func dialFailed(outcomes ...record.Outcome) func(*failure) bool {
-	return func(f *failure) bool {
-		if f.association {
-			return false
-		}
-		for _, outcome := range outcomes {
-			if f.outcome == outcome {
-				return true
-			}
-		}
-		return false
-	}
 }
 
 // connections returns how many new connections were made, for reasons.

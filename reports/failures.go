@@ -12,8 +12,8 @@ import (
 type failure struct {
 	stretch
 	count        int64
-	source, peer int32
-	own, other   int32 // generations
+	source, peer int
+	own, other   int // generations
 	outcome      record.Outcome
 	side         record.Side
 	association  bool
@@ -72,7 +72,7 @@ func (a *Analysis) tally(matches func(*failure) bool) tally {
 //	broken                       [----------)
 type breakage struct {
 	stretch
-	source, peer int32
+	source, peer int
 	outcome      record.Outcome // of the first failure
 }
 
@@ -117,9 +117,9 @@ func (a *Analysis) nextAttempt(f *failure) time.Duration {
 // its ends changed before, or the record ended.
 func (a *Analysis) mended(f *failure, grace time.Duration) time.Duration {
 	until := min(f.to+grace, a.reached)
-	for _, pod := range []int32{f.source, f.peer} {
+	for _, pod := range []int{f.source, f.peer} {
 		if pod >= 0 {
-			until = min(until, a.changed(int(pod), f.to))
+			until = min(until, a.changed(pod, f.to))
 		}
 	}
 	return max(until, f.to)
@@ -158,26 +158,35 @@ func union(all []stretch) []stretch {
 }
 
 // worst returns the first moment at which the most ordered pairs were broken, and how many.
-func (a *Analysis) worst() (time.Duration, int) {
+func (a *Analysis) worst() (time.Duration, int) { return a.peak.at, a.peak.pairs }
+
+// peak is a moment and the number of pairs broken then.
+type peak struct {
+	at    time.Duration
+	pairs int
+}
+
+// peakOf finds the first moment at which the most pairs were broken.
+func peakOf(broken []breakage) peak {
 	type edge struct {
 		at    time.Duration
 		delta int
 	}
-	edges := make([]edge, 0, 2*len(a.broken))
-	for _, b := range a.broken {
+	edges := make([]edge, 0, 2*len(broken))
+	for _, b := range broken {
 		edges = append(edges, edge{b.from, 1}, edge{b.to, -1})
 	}
 	slices.SortFunc(edges, func(a, b edge) int {
 		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(a.delta, b.delta))
 	})
-	var at time.Duration
-	now, most := 0, 0
+	var highest peak
+	now := 0
 	for _, e := range edges {
-		if now += e.delta; now > most {
-			at, most = e.at, now
+		if now += e.delta; now > highest.pairs {
+			highest = peak{e.at, now}
 		}
 	}
-	return at, most
+	return highest
 }
 
 // brokenAt returns the breakages that hold at the offset.

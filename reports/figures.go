@@ -138,8 +138,8 @@ func (a *Analysis) nodeOf(pod int) int {
 	})
 }
 
-// expiredUse counts the uses that went on after their leaf's end. A use that is neither replaced nor
-// expired when the record ends tells nothing either way.
+// expiredUse counts the uses that went on after their leaf's end. A use that is neither replaced
+// nor expired when the record ends tells nothing either way.
 func (a *Analysis) expiredUse() ExpiredUse {
 	var e ExpiredUse
 	var total time.Duration

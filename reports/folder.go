@@ -1,6 +1,7 @@
 package reports
 
-// The files of a run folder: the plan and the record are the run, the others are computed from them.
+// The files of a run folder: the plan and the record are the run, the others are computed from
+// them.
 const (
 	PlanFile   = "plan.json"
 	RecordFile = "events.jsonl"

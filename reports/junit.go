@@ -7,18 +7,17 @@ import (
 
 // suite is junit.xml: one test case for each finding and condition.
 type suite struct {
-	XMLName  xml.Name `xml:"testsuite"`
-	Name     string   `xml:"name,attr"`
-	Tests    int      `xml:"tests,attr"`
-	Failures int      `xml:"failures,attr"`
-	Errors   int      `xml:"errors,attr"`
-	Skipped  int      `xml:"skipped,attr"`
-	Time     string   `xml:"time,attr"`
-	Cases    []testCase
+	XMLName  xml.Name   `xml:"testsuite"`
+	Name     string     `xml:"name,attr"`
+	Tests    int        `xml:"tests,attr"`
+	Failures int        `xml:"failures,attr"`
+	Errors   int        `xml:"errors,attr"`
+	Skipped  int        `xml:"skipped,attr"`
+	Time     string     `xml:"time,attr"`
+	Cases    []testCase `xml:"testcase"`
 }
 
 type testCase struct {
-	XMLName xml.Name `xml:"testcase"`
 	Name    string   `xml:"name,attr"`
 	Class   string   `xml:"classname,attr"`
 	Failure *trouble `xml:"failure,omitempty"`
@@ -32,9 +31,9 @@ type trouble struct {
 	Text    string `xml:",chardata"`
 }
 
-// junit writes junit.xml. A failed finding is a failure even in a run that was expected to fail: the
-// file says what is, the exit code says whether that was to be. An inconclusive one is an error, or
-// skipped where it was expected.
+// junit writes junit.xml. A failed finding is a failure even in a run that was expected to fail:
+// the file says what is, the exit code says whether that was to be. An inconclusive one is an
+// error, or skipped where it was expected.
 func junit(r *Report) ([]byte, error) {
 	s := suite{Name: "certquake." + r.Scenario, Time: fmt.Sprintf("%.3f", float64(r.Reached))}
 	for _, result := range r.results() {

@@ -96,7 +96,7 @@ func (a *Analysis) laneKeys(pods []int, w plots.Window) laneKeys {
 }
 
 // index returns the number of a generation's colour.
-func (k *laneKeys) index(a *Analysis, number int32) int {
+func (k *laneKeys) index(a *Analysis, number int) int {
 	generation := a.generations.at(number)
 	name := leafOf(generation)
 	if generation.Trust != "" {

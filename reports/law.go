@@ -2,7 +2,6 @@ package reports
 
 import (
 	"math"
-	"time"
 
 	"github.com/certquake/certquake/scenarios"
 )
@@ -230,4 +229,4 @@ func (p part) residual2(x float64) float64 {
 func cube(x float64) float64 { return x * x * x }
 
 // rounded returns seconds to a millisecond: the law's figures are shown beside samples.
-func rounded(x float64) Seconds { return seconds(time.Duration(math.Round(x*1e3)) * time.Millisecond) }
+func rounded(x float64) Seconds { return Seconds(math.Round(x*1e3) / 1e3) }

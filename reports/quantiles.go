@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Quantiles sums up a sample of times. Its quantiles are exact: the smallest value that at least the
-// share of the sample does not exceed. An empty sample has zeros throughout.
+// Quantiles sums up a sample of times. Its quantiles are exact: the smallest value that at least
+// the share of the sample does not exceed. An empty sample has zeros throughout.
 type Quantiles struct {
 	Count int64   `json:"count"`
 	Mean  Seconds `json:"mean"`

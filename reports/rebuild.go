@@ -12,12 +12,6 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// The files of a run folder that a report is computed from.
-const (
-	planFile   = "plan.json"
-	recordFile = "events.jsonl"
-)
-
 // ErrNotRun is wrapped by Rebuild's error when the folder is missing, is no run folder, or holds a
 // plan or a record that cannot be read or that belong to different runs.
 var ErrNotRun = errors.New("not a run folder")
@@ -50,52 +44,52 @@ func load(dir string) (*Analysis, error) {
 	case !info.IsDir():
 		return nil, fmt.Errorf("%w: it is a file; give the folder that holds it", ErrNotRun)
 	}
-	plan, err := loadPlan(filepath.Join(dir, planFile))
+	plan, err := loadPlan(filepath.Join(dir, PlanFile))
 	if err != nil {
 		return nil, err
 	}
-	return loadRecord(filepath.Join(dir, recordFile), plan)
+	return loadRecord(filepath.Join(dir, RecordFile), plan)
 }
 
 // loadPlan reads plan.json.
 func loadPlan(path string) (scenarios.Plan, error) {
 	var plan scenarios.Plan
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(path) //nolint:gosec // in the folder the user named
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return plan, fmt.Errorf("%w: it has no %s", ErrNotRun, planFile)
+		return plan, fmt.Errorf("%w: it has no %s", ErrNotRun, PlanFile)
 	case err != nil:
 		return plan, fmt.Errorf("%w: %w", ErrNotRun, err)
 	case len(data) == 0:
-		return plan, fmt.Errorf("%w: %s is empty", ErrNotRun, planFile)
+		return plan, fmt.Errorf("%w: %s is empty", ErrNotRun, PlanFile)
 	}
 	if err := json.Unmarshal(data, &plan); err != nil {
-		return plan, fmt.Errorf("%w: %s: %w", ErrNotRun, planFile, err)
+		return plan, fmt.Errorf("%w: %s: %w", ErrNotRun, PlanFile, err)
 	}
 	if plan.Scenario == "" || plan.Horizon <= 0 {
 		return plan, fmt.Errorf("%w: %s is not a plan: it names no scenario or no horizon",
-			ErrNotRun, planFile)
+			ErrNotRun, PlanFile)
 	}
 	return plan, nil
 }
 
 // loadRecord reads and analyses events.jsonl.
 func loadRecord(path string, plan scenarios.Plan) (_ *Analysis, err error) {
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // in the folder the user named
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("%w: it has no %s", ErrNotRun, recordFile)
+		return nil, fmt.Errorf("%w: it has no %s", ErrNotRun, RecordFile)
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrNotRun, err)
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
 	reader, err := record.NewReader(file)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrNotRun, recordFile, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrNotRun, RecordFile, err)
 	}
 	if digest := plan.Digest(); reader.Header.Digest != digest {
 		return nil, fmt.Errorf("%w: %s is the record of another plan: it names %s, %s is %s",
-			ErrNotRun, recordFile, reader.Header.Digest, planFile, digest)
+			ErrNotRun, RecordFile, reader.Header.Digest, PlanFile, digest)
 	}
 	return Analyze(plan, reader.Header, reader.Spans())
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/certquake/certquake/reports/plots"
 )
 
-// Render writes report.json, report.md, junit.xml, report.html and plots/ into the run folder, which
-// must exist. The same analysis and report give the same bytes.
+// Render writes report.json, report.md, junit.xml, report.html and plots/ into the run folder,
+// which must exist. The same analysis and report give the same bytes.
 func Render(dir string, a *Analysis, r *Report) error {
 	pictures, err := a.pictures()
 	if err != nil {
@@ -21,10 +21,12 @@ func Render(dir string, a *Analysis, r *Report) error {
 	if err != nil {
 		return fmt.Errorf("render %q: %w", r.Scenario, err)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "plots"), 0o755); err != nil {
+	//nolint:gosec // a report is there to be read by others, and holds no secret
+	if err := os.MkdirAll(filepath.Join(dir, PlotsDir), 0o755); err != nil {
 		return fmt.Errorf("render %q: %w", r.Scenario, err)
 	}
 	for _, file := range files {
+		//nolint:gosec // as above
 		if err := os.WriteFile(filepath.Join(dir, file.name), file.data, 0o644); err != nil {
 			return fmt.Errorf("render %q: %w", r.Scenario, err)
 		}
@@ -42,17 +44,17 @@ type page struct {
 func pages(a *Analysis, r *Report, pictures []picture) ([]page, error) {
 	var files []page
 	for _, p := range pictures {
-		path := filepath.Join("plots", p.name)
+		path := filepath.Join(PlotsDir, p.name)
 		files = append(files, page{path + ".svg", p.drawn.SVG}, page{path + ".png", p.drawn.PNG})
 	}
 	for _, form := range []struct {
 		name  string
 		write func() ([]byte, error)
 	}{
-		{"report.json", func() ([]byte, error) { return encode(r) }},
-		{"report.md", func() ([]byte, error) { return markdown(r, pictures) }},
-		{"junit.xml", func() ([]byte, error) { return junit(r) }},
-		{"report.html", func() ([]byte, error) { return webpage(a, r, pictures) }},
+		{JSONFile, func() ([]byte, error) { return encode(r) }},
+		{TextFile, func() ([]byte, error) { return markdown(r, pictures) }},
+		{JUnitFile, func() ([]byte, error) { return junit(r) }},
+		{HTMLFile, func() ([]byte, error) { return webpage(a, r, pictures) }},
 	} {
 		data, err := form.write()
 		if err != nil {
@@ -104,33 +106,50 @@ func (a *Analysis) pictures() ([]picture, error) {
 
 // drawings lists the plots of the run, in the order of the report.
 func (a *Analysis) drawings() []drawing {
-	var all []drawing
 	window, zoomed := a.incident()
-	if len(a.plan.Streams) > 0 {
-		whole := a.outcomesPlot(a.run(), "New connections over the whole run, by outcome")
-		all = append(all, drawing{"outcomes", "Outcomes over time", outcomesCaption, whole.Draw})
-		if zoomed {
-			near := a.outcomesPlot(window, "New connections around the worst moment, by outcome")
-			all = append(all, drawing{"incident", "The incident", incidentCaption, near.Draw})
-		}
-	}
+	all := a.outcomeDrawings(window, zoomed)
 	if len(a.plan.Pods) > 0 {
 		shown := a.run()
 		if zoomed {
 			shown = window
 		}
-		all = append(all, drawing{"lanes", "Who used what when", lanesCaption,
-			a.lanesPlot(shown).Draw})
+		all = append(all, drawing{
+			"lanes", "Who used what when", lanesCaption,
+			a.lanesPlot(shown).Draw,
+		})
 	}
 	if _, broken := a.worst(); broken > 0 {
-		all = append(all, drawing{"matrix", "Who could talk to whom", matrixCaption,
-			a.matrixPlot().Draw})
+		all = append(all, drawing{
+			"matrix", "Who could talk to whom", matrixCaption,
+			a.matrixPlot().Draw,
+		})
 	}
 	if d := a.propagationPlot(); len(d.Measured) > 0 {
-		all = append(all, drawing{"propagation", "How fast Secrets spread", propagationCaption,
-			d.Draw})
+		all = append(all, drawing{
+			"propagation", "How fast Secrets spread", propagationCaption,
+			d.Draw,
+		})
 	}
 	return all
+}
+
+// outcomeDrawings is the outcomes over the whole run and, where its worst moment would be lost in
+// that, around it.
+func (a *Analysis) outcomeDrawings(window plots.Window, zoomed bool) []drawing {
+	if len(a.plan.Streams) == 0 {
+		return nil
+	}
+	whole := a.outcomesPlot(a.run(), "New connections over the whole run, by outcome")
+	if !zoomed {
+		return []drawing{{"outcomes", "Outcomes over time", outcomesCaption, whole.Draw}}
+	}
+	at, _ := a.worst()
+	whole.Marks = append(whole.Marks, plots.Mark{At: at, Label: "worst moment"})
+	near := a.outcomesPlot(window, "New connections around the worst moment, by outcome")
+	return []drawing{
+		{"outcomes", "Outcomes over time", outcomesCaption, whole.Draw},
+		{"incident", "The incident", incidentCaption, near.Draw},
+	}
 }
 
 // The captions explain what a picture shows to someone who sees its kind for the first time.
@@ -138,8 +157,8 @@ const (
 	outcomesCaption = "Each moment's new connections per second, stacked by how they ended. " +
 		"Failures are at the bottom, measured from zero; vertical lines are the plan's actions."
 	incidentCaption = "The same, magnified around the moment at which the most pairs were broken."
-	lanesCaption    = "One lane for each pod. The colour is what its process had in use, which is " +
-		"not what was last written, nor what already lay in its volume. Pods of different " +
+	lanesCaption    = "One lane for each pod. The colour is what its process had in use, which " +
+		"is not what was last written, nor what already lay in its volume. Pods of different " +
 		"colours at one instant may reject each other."
 	matrixCaption = "Each square is one ordered pair at the moment at which the most pairs were " +
 		"broken: the pod of the row dials the pod of the column. Pale squares worked; coloured " +

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/certquake/certquake/harness/record"
@@ -157,6 +158,7 @@ func (r *Report) ExitCode() int {
 // Sentence returns the verdict as one sentence.
 func (r *Report) Sentence() string {
 	head := strings.ToUpper(string(r.Verdict))
+	id, reason := r.mainReason()
 	switch {
 	case r.AsExpected && r.Verdict == Pass:
 	case r.AsExpected:
@@ -164,7 +166,10 @@ func (r *Report) Sentence() string {
 	default:
 		head += fmt.Sprintf(", but %s was expected", r.Expected)
 	}
-	return head + ": " + r.mainReason()
+	if id != "" {
+		head += " (" + id + ")"
+	}
+	return head + ": " + reason + "."
 }
 
 // String returns the expectation as it stands in a sentence.
@@ -175,28 +180,23 @@ func (e Expectation) String() string {
 	return fmt.Sprintf("%s because of %s", e.Verdict, e.Because)
 }
 
-// mainReason returns the reason of the finding that decides the verdict: the expected one when it
-// is among them, else the first.
-func (r *Report) mainReason() string {
+// mainReason returns the name and reason of what decides the verdict: the expected finding when it
+// is among those that do, else the first of them. A pass has no name.
+func (r *Report) mainReason() (id, reason string) {
 	if r.Verdict == Pass {
-		return fmt.Sprintf("all %d checks hold, over %s new connections and %s propagations.",
+		return "", fmt.Sprintf("all %d checks hold, over %s new connections and %s propagations",
 			len(r.Findings)+len(r.Conditions), number(r.Balance.OK+r.Balance.Failed),
 			number(r.Propagation.Count))
 	}
-	first := ""
 	for _, result := range r.results() {
 		if result.status != r.Verdict {
 			continue
 		}
-		told := fmt.Sprintf("%s (%s).", result.reason, result.id)
-		if result.id == r.Expected.Because {
-			return told
-		}
-		if first == "" {
-			first = told
+		if id == "" || result.id == r.Expected.Because {
+			id, reason = result.id, result.reason
 		}
 	}
-	return first
+	return id, reason
 }
 
 // result is a finding or a condition's, for everything that treats them alike.
@@ -219,12 +219,13 @@ func (r *Report) results() []result {
 
 // reproduce returns the command line that gives this run again.
 func reproduce(plan scenarios.Plan, backend string) string {
-	line := fmt.Sprintf("certquake run %s --seed %d", plan.Scenario, plan.Seed)
+	seed := strconv.FormatUint(plan.Seed, 10)
+	words := []string{"certquake", "run", plan.Scenario, "--seed", seed}
 	if backend != "" && backend != "sim" {
-		line += " --backend " + backend
+		words = append(words, "--backend", backend)
 	}
 	for _, name := range slices.Sorted(maps.Keys(plan.Params)) {
-		line += fmt.Sprintf(" --set %s=%s", name, plan.Params[name])
+		words = append(words, "--set", name+"="+plan.Params[name])
 	}
-	return line
+	return strings.Join(words, " ")
 }

@@ -12,9 +12,9 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// scene is a small run that tests change in one respect: two pods, p-0 and p-1, dial each other once
-// a second for ten minutes; their Secret is written anew at 2m and both use it within 20 s. The bound
-// is 1.5 * 10 s sync + 10 s poll + 1.3 s kubelet ticks = 26.3 s.
+// scene is a small run that tests change in one respect: two pods, p-0 and p-1, dial each other
+// once a second for ten minutes; their Secret is written anew at 2m and both use it within 20 s.
+// The bound is 1.5 * 10 s sync + 10 s poll + 1.3 s kubelet ticks = 26.3 s.
 type scene struct {
 	plan scenarios.Plan
 	rows []record.Span
@@ -81,7 +81,8 @@ func (s *scene) ok(source string, count int64) {
 
 // fail takes n successes of the source and makes them failures from the offset on, one a second.
 func (s *scene) fail(
-	source, peer string, at time.Duration, n int64, outcome record.Outcome, own, other *record.Generation,
+	source, peer string, at time.Duration, n int64, outcome record.Outcome,
+	own, other *record.Generation,
 ) {
 	for i := range s.rows {
 		if row := &s.rows[i]; row.Outcome == record.OK && row.Source == source && row.Count > n {

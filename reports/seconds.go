@@ -24,7 +24,9 @@ func (s Share) MarshalJSON() ([]byte, error) { return fraction(float64(s), 6), n
 func seconds(d time.Duration) Seconds { return Seconds(d.Seconds()) }
 
 // duration converts back.
-func (s Seconds) duration() time.Duration { return time.Duration(float64(s) * float64(time.Second)) }
+func (s Seconds) duration() time.Duration {
+	return time.Duration(float64(s) * float64(time.Second))
+}
 
 // fraction writes a number with 1 to digits decimals.
 func fraction(value float64, digits int) []byte {

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"slices"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
@@ -10,23 +11,23 @@ import (
 // write is one content of a Secret seen at the API.
 type write struct {
 	at         time.Duration
-	secret     int32
-	generation int32 // -1 once the Secret was deleted
-	same       bool  // the content is that of the write before: no kubelet projects it again
+	secret     int
+	generation int  // -1 once the Secret was deleted
+	same       bool // the content is that of the write before: no kubelet projects it again
 }
 
 // secrets is the history of every Secret.
 type secrets struct {
-	numbers map[string]int32
+	numbers map[string]int
 	names   []string
 	writes  []write
-	history [][]int32 // by secret, indices into writes in order
-	mounted []int32   // by planned pod, its secret
+	history [][]int // by secret, indices into writes in order
+	mounted []int   // by planned pod, its secret
 }
 
 func newSecrets(plan scenarios.Plan) secrets {
-	s := secrets{numbers: map[string]int32{}}
-	mounts := map[string]int32{}
+	s := secrets{numbers: map[string]int{}}
+	mounts := map[string]int{}
 	for _, group := range plan.Peers {
 		mounts[group.Workload] = s.index(group.Secret)
 	}
@@ -40,11 +41,11 @@ func newSecrets(plan scenarios.Plan) secrets {
 	return s
 }
 
-func (s *secrets) index(name string) int32 {
+func (s *secrets) index(name string) int {
 	if number, ok := s.numbers[name]; ok {
 		return number
 	}
-	number := int32(len(s.names))
+	number := len(s.names)
 	s.numbers[name] = number
 	s.names = append(s.names, name)
 	s.history = append(s.history, nil)
@@ -57,26 +58,25 @@ func (s *secrets) write(span *record.Span, known *generations) {
 	if last := s.content(secret); last >= 0 {
 		next.same = next.generation == last
 	}
-	s.history[secret] = append(s.history[secret], int32(len(s.writes)))
+	s.history[secret] = append(s.history[secret], len(s.writes))
 	s.writes = append(s.writes, next)
 }
 
 // content returns the generation last written to the secret, over any deletion, or -1.
-func (s *secrets) content(secret int32) int32 {
-	history := s.history[secret]
-	for i := len(history) - 1; i >= 0; i-- {
-		if generation := s.writes[history[i]].generation; generation >= 0 {
+func (s *secrets) content(secret int) int {
+	for _, index := range slices.Backward(s.history[secret]) {
+		if generation := s.writes[index].generation; generation >= 0 {
 			return generation
 		}
 	}
 	return -1
 }
 
-// find returns the write that content in use came from, or -1: the one at the given offset, else the
-// newest up to now with the same leaf.
+// find returns the write that content in use came from, or -1: the one at the given offset, else
+// the newest up to now with the same leaf.
 func (s *secrets) find(
-	secret int32, written, now time.Duration, generation int32, known *generations,
-) int32 {
+	secret int, written, now time.Duration, generation int, known *generations,
+) int {
 	if secret < 0 {
 		return -1
 	}
@@ -87,18 +87,18 @@ func (s *secrets) find(
 		}
 	}
 	leaf := known.at(generation).Leaf
-	for i := len(history) - 1; i >= 0; i-- {
-		w := s.writes[history[i]]
+	for _, index := range slices.Backward(history) {
+		w := s.writes[index]
 		if w.at <= now && w.generation >= 0 && known.at(w.generation).Leaf == leaf {
-			return history[i]
+			return index
 		}
 	}
 	return -1
 }
 
 // secretOf returns the secret a pod mounts, or -1.
-func (a *Analysis) secretOf(pod int32) int32 {
-	if pod < 0 || int(pod) >= len(a.secrets.mounted) {
+func (a *Analysis) secretOf(pod int) int {
+	if pod < 0 || pod >= len(a.secrets.mounted) {
 		return -1
 	}
 	return a.secrets.mounted[pod]

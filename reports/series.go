@@ -11,9 +11,11 @@ import (
 
 // The sizes beyond which pictures bin or sample.
 const (
-	binsMax   = 360
-	pointsMax = 400
-	lanesMax  = 40
+	binsMin        = 24
+	binsMax        = 360
+	attemptsPerBin = 12
+	pointsMax      = 400
+	lanesMax       = 40
 )
 
 // outcomesPlot is what became of new connections over the window. Failures lie at the bottom, where
@@ -22,10 +24,11 @@ func (a *Analysis) outcomesPlot(w plots.Window, title string) plots.Outcomes {
 	o := plots.Outcomes{
 		Title: title, Caption: a.signature(), Window: w, Marks: a.marks(w),
 	}
-	counts := a.attempts.histogram(stretch{w.From, w.To}, binsMax, func(source int32) time.Duration {
+	bins := a.bins(w)
+	counts := a.attempts.histogram(stretch{w.From, w.To}, bins, func(source int) time.Duration {
 		return a.dials.every(source, false)
 	})
-	width := (w.To - w.From).Seconds() / binsMax
+	width := (w.To - w.From).Seconds() / float64(bins)
 	order := slices.Clone(a.attempts.outcomes)
 	slices.Reverse(order) // the order of reports has ok and skipped first: they go on top
 	for _, outcome := range order {
@@ -39,6 +42,16 @@ func (a *Analysis) outcomesPlot(w plots.Window, title string) plots.Outcomes {
 		o.Layers = append(o.Layers, plots.Layer{Outcome: string(outcome), Rates: rates})
 	}
 	return o
+}
+
+// bins returns how many bins the window is drawn in: as many as the picture can show, but no more
+// than leave a dozen attempts to each, for with fewer a steady rate looks like noise.
+func (a *Analysis) bins(w plots.Window) int {
+	var due int64
+	for _, stream := range a.plan.Streams {
+		due += a.plan.Attempts(stream, w.To) - a.plan.Attempts(stream, w.From)
+	}
+	return int(min(max(due/attemptsPerBin, binsMin), binsMax))
 }
 
 func positive(x float64) bool { return x > 0 }
@@ -107,13 +120,13 @@ func (a *Analysis) matrixPlot() plots.Matrix {
 	at, broken := a.worst()
 	pods := len(a.plan.Pods)
 	groups := min(pods, lanesMax)
-	group := func(pod int32) int { return int(pod) * groups / pods }
+	group := func(pod int) int { return pod * groups / pods }
 	tried, failed := newGrid(groups), newGrid(groups)
 	reasons := make([]map[record.Outcome]int, groups*groups)
 	for source := range pods {
 		for target := range pods {
-			if a.dials.pairEvery(int32(source), int32(target)) > 0 && source != target {
-				tried[group(int32(source))][group(int32(target))]++
+			if a.dials.pairEvery(source, target) > 0 && source != target {
+				tried[group(source)][group(target)]++
 			}
 		}
 	}

@@ -9,10 +9,10 @@ import (
 
 // use is a pod taking content into use, from at until its next use.
 type use struct {
-	pod        int32
-	generation int32
-	write      int32 // where the content came from, -1 when unknown
-	first      bool  // a propagation: the pod's first use of a write that it did not start with
+	pod        int
+	generation int
+	write      int  // where the content came from, -1 when unknown
+	first      bool // a propagation: the pod's first use of a write that it did not start with
 	written    time.Duration
 	projected  time.Duration
 	at         time.Duration
@@ -65,8 +65,8 @@ func (a *Analysis) startedIn(pod int, from, to time.Duration) bool {
 	})
 }
 
-// until returns when the i-th use of a pod ended: at its next use, when the pod went down, or at the
-// end of the record.
+// until returns when the i-th use of a pod ended: at its next use, when the pod went down, or at
+// the end of the record.
 func (a *Analysis) until(pod, i int) time.Duration {
 	uses := a.uses[pod]
 	end := a.reached
@@ -90,7 +90,8 @@ func (a *Analysis) downAt(pod int, at time.Duration) bool {
 
 // inUse returns the index of what the pod had in use at the offset, or -1.
 func (a *Analysis) inUse(pod int, at time.Duration) int {
-	return sort.Search(len(a.uses[pod]), func(i int) bool { return a.uses[pod][i].at > at }) - 1
+	uses := a.uses[pod]
+	return sort.Search(len(uses), func(i int) bool { return uses[i].at > at }) - 1
 }
 
 // changed returns when the pod next took content into use after the offset, or went down.

@@ -101,11 +101,15 @@ func safe(p picture) template.HTML {
 func figuresOf(r *Report) []figure {
 	made := r.Balance.OK + r.Balance.Failed
 	all := []figure{
-		{"failed new connections", number(r.Balance.Failed),
-			fmt.Sprintf("of %s made, %s", number(made), share(r.Balance.Failed, made))},
+		{
+			"failed new connections", number(r.Balance.Failed),
+			fmt.Sprintf("of %s made, %s", number(made), share(r.Balance.Failed, made)),
+		},
 		{"outage", spell(r.Outage), "in which at least one ordered pair was failing"},
-		{"worst moment", fmt.Sprintf("%d of %d", r.Worst.Broken, r.Worst.Pairs),
-			"ordered pairs broken, at " + spell(r.Worst.At)},
+		{
+			"worst moment", fmt.Sprintf("%d of %d", r.Worst.Broken, r.Worst.Pairs),
+			"ordered pairs broken, at " + spell(r.Worst.At),
+		},
 	}
 	if r.Propagation.Count > 0 {
 		all = append(all, figure{
@@ -117,7 +121,7 @@ func figuresOf(r *Report) []figure {
 	if r.Disagreement.Count > 0 {
 		all = append(all, figure{
 			"two pods disagree for", spell(r.Disagreement.Mean),
-			fmt.Sprintf("on average after a write, 99 %% less than %s", spell(r.Disagreement.P99)),
+			"on average after a write, 99 % less than " + spell(r.Disagreement.P99),
 		})
 	}
 	if r.Associations.Established > 0 {
@@ -177,9 +181,9 @@ func basisOf(r *Report) string {
 		return "Latencies and delays were measured by a clock around real work, on backend " +
 			r.Backend + "."
 	}
-	return "Time is virtual. Handshake verdicts come from real TLS code on real certificates; the " +
-		"API server, cert-manager, kubelets, network and all latencies are modelled, so figures " +
-		"of time are modelled too. Run the scenario on a cluster to measure them."
+	return "Time is virtual. Handshake verdicts come from real TLS code on real certificates; " +
+		"the API server, cert-manager, kubelets, network and all latencies are modelled, so " +
+		"figures of time are modelled too. Run the scenario on a cluster to measure them."
 }
 
 // settings adds the nodes, workloads and params of the plan.

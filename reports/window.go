@@ -31,8 +31,8 @@ func (a *Analysis) horizon() time.Duration { return max(a.reached, time.Second) 
 // run returns the window of the whole run.
 func (a *Analysis) run() plots.Window { return plots.Window{To: a.horizon()} }
 
-// marks returns the plan's actions in the window. Of many repetitions of the same step, as an hourly
-// rotation for a year makes, the labels would be noise: then they have none.
+// marks returns the plan's actions in the window. Of many repetitions of the same step, as an
+// hourly rotation for a year makes, the labels would be noise: then they have none.
 func (a *Analysis) marks(w plots.Window) []plots.Mark {
 	var marks []plots.Mark
 	for _, action := range a.plan.Actions {

@@ -56,8 +56,8 @@ func plural(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	if strings.HasSuffix(noun, "y") {
-		return number(n) + " " + strings.TrimSuffix(noun, "y") + "ies"
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		return number(n) + " " + stem + "ies"
 	}
 	return number(n) + " " + noun + "s"
 }

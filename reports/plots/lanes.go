@@ -47,7 +47,7 @@ func (l Lanes) Draw() (Picture, error) {
 	p.Y.Tick.Marker = plot.ConstantTicks(names)
 	p.Y.Tick.Length = 0
 	p.Y.Tick.Label.Font = sans(8.5)
-	p.Y.LineStyle.Width = 0
+	p.Y.Width = 0
 	p.Add(bars{l, axis}, marks{axis, l.Marks})
 	f := frame{
 		title: l.Title, caption: l.Caption, plot: p, width: full,

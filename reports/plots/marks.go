@@ -17,9 +17,9 @@ type Mark struct {
 // marksMax is the most marks that are drawn as lines over the whole plot; more become short ticks.
 const marksMax = 30
 
-// marks draws a vertical line for each mark and its label beside the line's top, in as many of three
-// rows as are needed to keep the labels apart. A label that fits in none of them is left out: the
-// report lists all faults.
+// marks draws a vertical line for each mark and its label beside the line's top, in as many of
+// three rows as are needed to keep the labels apart. A label that fits in none of them is left
+// out: the report lists all faults.
 type marks struct {
 	clock clock
 	all   []Mark
@@ -33,11 +33,13 @@ func (m marks) Plot(c draw.Canvas, p *plot.Plot) {
 		ends[i] = c.Min.X
 	}
 	few := len(m.all) <= marksMax
+	last := c.Min.X - 1
 	for _, mark := range m.all {
 		at := x(m.clock.at(mark.At))
-		if at < c.Min.X || at > c.Max.X {
+		if at < c.Min.X || at > c.Max.X || !few && at-last < 1 {
 			continue
 		}
+		last = at
 		bottom := c.Min.Y
 		if !few {
 			bottom = c.Max.Y - 6

@@ -38,7 +38,7 @@ func (m Matrix) Draw() (Picture, error) {
 	}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.ConstantTicks(columns), plot.ConstantTicks(rows)
 	for _, axis := range []*plot.Axis{&p.X, &p.Y} {
-		axis.Tick.Length, axis.LineStyle.Width = 0, 0
+		axis.Tick.Length, axis.Width = 0, 0
 		axis.Tick.Label.Font = sans(8.5)
 	}
 	p.X.Tick.Label.Rotation = quarter

@@ -2,6 +2,7 @@ package plots
 
 import (
 	"math"
+	"slices"
 
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/vg"
@@ -134,9 +135,9 @@ func steps(rates, floor []float64, edges []vg.Length, y func(float64) vg.Length)
 			line(i+1, floor[i])
 		}
 	}
-	for i := len(rates) - 1; i >= 0; i-- {
-		line(i+1, floor[i]+rates[i])
-		line(i, floor[i]+rates[i])
+	for i, rate := range slices.Backward(rates) {
+		line(i+1, floor[i]+rate)
+		line(i, floor[i]+rate)
 	}
 	path.Close()
 	return path

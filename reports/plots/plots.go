@@ -62,9 +62,8 @@ func newPlot() *plot.Plot {
 		axis.Label.Padding = 4
 		axis.Tick.Label.Font = sans(9)
 		axis.Tick.Label.Color = ink()
-		axis.Color, axis.Tick.Color = axisColor(), axisColor()
-		axis.LineStyle.Color, axis.LineStyle.Width = axisColor(), 0.6
-		axis.Tick.LineStyle.Color, axis.Tick.LineStyle.Width = axisColor(), 0.6
+		axis.Color, axis.Width = axisColor(), 0.6
+		axis.Tick.Color, axis.Tick.Width = axisColor(), 0.6
 		axis.Tick.Length = 4
 		axis.Padding = 0
 	}
@@ -92,7 +91,7 @@ func (f frame) draw() (Picture, error) {
 // paint draws heading, plot and legend on a canvas, from top to bottom.
 func (f frame) paint(c draw.Canvas) {
 	c.SetColor(paper())
-	c.Fill(c.Rectangle.Path())
+	c.Fill(c.Path())
 	c = draw.Crop(c, margin, -margin, margin, -margin)
 	top := c.Max.Y
 	heading := style(12, ink())

@@ -1,6 +1,7 @@
 package plots
 
 import (
+	"encoding/binary"
 	"fmt"
 	"image/color"
 
@@ -22,7 +23,7 @@ func axisColor() color.Color { return rgb(0x8c959f) }
 func gridColor() color.Color { return rgb(0xd8dee5) }
 func good() color.Color      { return rgb(0xbfdbef) }
 
-// OutcomeColor returns the colour of an outcome. The hues are those of Okabe and Ito and of Paul
+// outcomeColor returns the colour of an outcome. The hues are those of Okabe and Ito and of Paul
 // Tol, told apart by people who do not see all colours; successes are pale so that failures stand
 // out.
 func outcomeColor(outcome string) color.Color {
@@ -66,7 +67,9 @@ func seriesColor(i int) color.Color {
 }
 
 func rgb(code uint32) color.Color {
-	return color.NRGBA{uint8(code >> 16), uint8(code >> 8), uint8(code), 0xff}
+	var parts [4]byte
+	binary.BigEndian.PutUint32(parts[:], code)
+	return color.NRGBA{parts[1], parts[2], parts[3], 0xff}
 }
 
 // faded returns the colour with the given opacity from 0 to 1.
