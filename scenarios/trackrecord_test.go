@@ -16,7 +16,8 @@ import (
 func TestTrackRecord(t *testing.T) {
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
-	row := regexp.MustCompile("(?m)^\\|[^|]*\\|[^|]*\\| ((?:`[a-z0-9-]+`(?:, )?)+) \\| ([^|]*) \\|$")
+	row := regexp.MustCompile(
+		"(?m)^\\|[^|]*\\|[^|]*\\| ((?:`[a-z0-9-]+`(?:, )?)+) \\| ([^|]*) \\|$")
 	name := regexp.MustCompile("`([a-z0-9-]+)`")
 	claimed := map[string]string{}
 	for _, found := range row.FindAllStringSubmatch(string(readme), -1) {
