@@ -9,6 +9,7 @@ import (
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/harness/sim"
+	"github.com/certquake/certquake/scenarios"
 )
 
 // discard counts rows and drops them.
@@ -41,6 +42,15 @@ func BenchmarkThousandPeers(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkThousandInTrouble is an abrupt CA swap among 1,000 peers: hundreds of thousands of pairs
+// break and heal, each at its own time.
+func BenchmarkThousandInTrouble(b *testing.B) {
+	benchmark(b, setup{
+		peers: 1000, ttl: 5 * time.Minute, horizon: 40 * time.Minute,
+		actions: []scenarios.Action{abruptSwap(10 * time.Minute)},
+	})
 }
 
 func benchmark(b *testing.B, s setup) {

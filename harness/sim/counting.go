@@ -151,7 +151,7 @@ func (t *traffic) update(s *stream, target *pod) error {
 	if open != nil && open.same(v, s.source, target) {
 		return nil
 	}
-	if (open == nil) == v.outcome.Failed() && t.world.now-s.since >= successRow {
+	if (open == nil) == v.outcome.Failed() && t.world.now-s.since >= t.successRow() {
 		if err := t.cut(s, t.world.now); err != nil {
 			return err
 		}
@@ -184,7 +184,8 @@ func generationOf(p *pod) *record.Generation {
 // fail opens a failure.
 func (s *stream) fail(target *pod, v verdict, now time.Duration) {
 	f := &failure{
-		target: target, index: len(s.failing), from: now, counted: now, verdict: v,
+		target: target, index: len(s.failing), base: s.base(target),
+		from: now, counted: now, verdict: v,
 		near: generationOf(s.source), far: generationOf(target),
 	}
 	s.failing = append(s.failing, f)
@@ -202,7 +203,7 @@ func (t *traffic) close(s *stream, f *failure, end time.Duration) error {
 	delete(s.open, f.target)
 	s.source.troubles--
 	f.target.troubles--
-	n, first, final := within(s.base(f.target), s.period(), f.from, end)
+	n, first, final := within(f.base, s.period(), f.from, end)
 	if n == 0 {
 		return nil
 	}
@@ -215,7 +216,7 @@ func (t *traffic) close(s *stream, f *failure, end time.Duration) error {
 
 // count adds the failure's attempts up to end to those of the open span.
 func (s *stream) count(f *failure, end time.Duration) {
-	n, _, _ := within(s.base(f.target), s.period(), f.counted, end)
+	n, _, _ := within(f.base, s.period(), f.counted, end)
 	s.failed += n
 	f.counted = max(f.counted, end)
 }

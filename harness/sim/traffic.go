@@ -14,8 +14,11 @@ import (
 // pods ends the same way, and how many fall due is arithmetic on the stream's schedule. So a run
 // costs by changes, whatever the rate.
 
-// successRow is the shortest span of successes that a change of rate ends, in troubled times.
-const successRow = time.Second
+// successRow is the shortest span of successes that a change of rate ends, in troubled times: a
+// second, and longer where so many pods dial that their rows would outnumber the failures.
+func (t *traffic) successRow() time.Duration {
+	return max(time.Second, time.Duration(len(t.streams))*20*time.Millisecond)
+}
 
 // stream is the canary dials of one pod.
 type stream struct {
@@ -33,7 +36,8 @@ type stream struct {
 // failure is a run of equal failures of one pair.
 type failure struct {
 	target  *pod
-	index   int // in stream.failing
+	index   int           // in stream.failing
+	base    time.Duration // of the attempts at the target
 	from    time.Duration
 	counted time.Duration // attempts before it are in stream.failed
 	verdict verdict
