@@ -14,16 +14,13 @@ type bounds struct {
 }
 
 func newBounds(plan scenarios.Plan) bounds {
-	byWorkload := map[string]time.Duration{}
-	for _, group := range plan.Peers {
-		byWorkload[group.Workload] = plan.BoundOf(group.Workload)
-		if within := plan.Expect.Propagation; within != nil {
-			byWorkload[group.Workload] = time.Duration(within.Within)
-		}
-	}
+	byWorkload := plan.Bounds()
 	var b bounds
 	for _, pod := range plan.Pods {
 		bound := byWorkload[pod.Workload]
+		if within := plan.Expect.Propagation; within != nil {
+			bound = time.Duration(within.Within)
+		}
 		b.pods = append(b.pods, bound)
 		b.longest = max(b.longest, bound)
 	}

@@ -54,11 +54,16 @@ func (a *Analysis) balance() Balance {
 	return b
 }
 
-// scheduled returns how many new connections the plan has due before the offset reached.
+// scheduled returns how many new connections the plan has due before the horizon or, in a record
+// that ends earlier, up to the last instant it tells of.
 func (a *Analysis) scheduled() int64 {
+	end := a.plan.Horizon
+	if !a.complete {
+		end = min(end, a.reached+1)
+	}
 	var total int64
 	for _, stream := range a.plan.Streams {
-		total += a.plan.Attempts(stream, a.reached)
+		total += a.plan.Attempts(stream, end)
 	}
 	return total
 }

@@ -81,5 +81,5 @@ func (r *Report) conclude() {
 		case Pass:
 		}
 	}
-	r.AsExpected = r.Verdict == r.Expected.Verdict && (r.Verdict != Fail || because)
+	r.AsExpected = r.Complete && r.Verdict == r.Expected.Verdict && (r.Verdict != Fail || because)
 }

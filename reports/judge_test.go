@@ -150,7 +150,7 @@ func TestReportFields(t *testing.T) {
 		"propagation_seconds", "reached_seconds",
 		"reproduce", "scenario", "seed", "verdict", "why", "worst",
 	}, slices.Sorted(maps.Keys(fields)))
-	assert.Equal(t, "certquake run small --seed 1", fields["reproduce"])
+	assert.Equal(t, "certquake run small.yaml --seed 1", fields["reproduce"])
 	assert.Equal(t, []any{map[string]any{
 		"id": "rotateLeaf[0]/reissue", "at_seconds": 120.0, "note": "", "proof_at_seconds": 120.0,
 	}}, fields["faults"])

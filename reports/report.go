@@ -220,7 +220,11 @@ func (r *Report) results() []result {
 // reproduce returns the command line that gives this run again.
 func reproduce(plan scenarios.Plan, backend string) string {
 	seed := strconv.FormatUint(plan.Seed, 10)
-	words := []string{"certquake", "run", plan.Scenario, "--seed", seed}
+	source := plan.Scenario
+	if !slices.Contains(scenarios.Names(), source) {
+		source += ".yaml" // a file of the user's, wherever it is
+	}
+	words := []string{"certquake", "run", source, "--seed", seed}
 	if backend != "" && backend != "sim" {
 		words = append(words, "--backend", backend)
 	}

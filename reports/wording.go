@@ -72,7 +72,10 @@ func (a *Analysis) describe(f *failure) string {
 	}
 	text := fmt.Sprintf("%s -> %s at %s (%s", a.pods.name(f.source), a.pods.name(f.peer),
 		moment(f.from), f.outcome)
-	if own.Trust != "" && other.Leaf != "" {
+	switch {
+	case f.outcome == record.NoCredential:
+		text += fmt.Sprintf(": %s could not load %s", a.pods.name(judge), leafOf(own))
+	case own.Trust != "" && other.Leaf != "":
 		text += fmt.Sprintf(": %s, trusting %s, was shown %s", a.pods.name(judge), own.Trust,
 			leafOf(other))
 		if shown != f.peer {

@@ -12,44 +12,46 @@ const kubeletTicks = 1300 * time.Millisecond
 // nothing: a start-up only reader exceeds the bound until it is restarted. An unknown workload has
 // the bound 0.
 func (p Plan) BoundOf(workload string) time.Duration {
-	var every time.Duration
+	return p.Bounds()[workload]
+}
+
+// Bounds returns BoundOf of every workload, in one pass over the plan.
+func (p Plan) Bounds() map[string]time.Duration {
+	projection := p.projectionBounds()
+	every := map[string]time.Duration{}
 	for _, group := range p.Peers {
-		if group.Workload == workload {
-			every = group.Every
-		}
+		every[group.Workload] = group.Every
 	}
-	var bound time.Duration
+	bounds := map[string]time.Duration{}
 	for _, pod := range p.Pods {
-		if pod.Workload == workload {
-			bound = max(bound, p.projectionBound(pod.Node)+every)
-		}
+		bounds[pod.Workload] = max(
+			bounds[pod.Workload], projection[pod.Node]+every[pod.Workload])
 	}
-	return bound
+	return bounds
 }
 
 // Bound returns the longest BoundOf of all workloads.
 func (p Plan) Bound() time.Duration {
-	var bound time.Duration
-	for _, group := range p.Peers {
-		bound = max(bound, p.BoundOf(group.Workload))
+	var longest time.Duration
+	for _, bound := range p.Bounds() {
+		longest = max(longest, bound)
 	}
-	return bound
+	return longest
 }
 
-// projectionBound returns the longest time from a Secret's write to its projection on a node.
-func (p Plan) projectionBound(name string) time.Duration {
-	var bound time.Duration
+// projectionBounds returns, for each node, the longest time from a Secret's write to its projection
+// there, under any of the settings that its kubelet has in the plan.
+func (p Plan) projectionBounds() map[string]time.Duration {
+	bounds := map[string]time.Duration{}
 	for _, node := range p.Nodes {
-		if node.Name == name {
-			bound = max(bound, node.projectionBound())
-		}
+		bounds[node.Name] = max(bounds[node.Name], node.projectionBound())
 	}
 	for _, action := range p.Actions {
-		if action.Verb == ConfigureKubelet && action.Node == name {
-			bound = max(bound, action.Kubelet.projectionBound())
+		if action.Verb == ConfigureKubelet {
+			bounds[action.Node] = max(bounds[action.Node], action.Kubelet.projectionBound())
 		}
 	}
-	return bound
+	return bounds
 }
 
 func (n PlannedNode) projectionBound() time.Duration {

@@ -150,10 +150,10 @@ func (c *checker) oneKind(path, what string, given, kinds []string) {
 
 func (c *checker) load(path string, load *Load) {
 	source := c.workload(path+".workload", load.Workload)
-	if load.NewConnections.Rate.Interval() == 0 {
-		c.problem(path+".newConnections.rate", "is required", "write it as 10/s, 6/m or 1/h")
+	if source == nil {
+		return
 	}
-	targets, known := 0, source != nil && source.replicas() > 0
+	targets, known := 0, source.replicas() > 0
 	for i, name := range load.to() {
 		at := path + ".to[" + strconv.Itoa(i) + "]"
 		if len(load.To) == 0 {

@@ -1,5 +1,6 @@
 // Package cli is the command line: it reads flags, files and signals, and turns what the library
-// packages return into output and exit codes. Call Main from main.
+// packages return into output and exit codes. Call Program from main, or Main with streams of your
+// own.
 package cli
 
 import (
@@ -7,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"os/signal"
+	"slices"
 	"strings"
-
-	"github.com/spf13/cobra"
+	"syscall"
+	"time"
 
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
@@ -18,10 +22,14 @@ import (
 // The exit codes, which scripts and CI may rely on.
 const (
 	ExitOK           = 0 // every run ended as its scenario expects
-	ExitFail         = 1 // a run did not
+	ExitFail         = 1 // a run did not, or an error that is not the caller's
 	ExitUsage        = 2 // a wrong flag, scenario, file or run folder
 	ExitInconclusive = 3 // a run proves nothing: interrupted, unsupported, or too little was seen
 )
+
+// patience is how long Main waits for an interrupted command to write its report. What is abandoned
+// then can be computed from the record.
+const patience = 8 * time.Second
 
 // Backend is a backend that the command line offers.
 type Backend interface {
@@ -42,6 +50,111 @@ type Env struct {
 	Version  string
 }
 
+// secondSignal is how long further signals are passed over after the first: timeout(1) and some
+// shells send one to the process and again to its group.
+const secondSignal = time.Second
+
+// Program is Main for this process: its arguments, its streams and its signals. The first interrupt
+// ends a run in order, the next one ends the process.
+func Program(version string, backends ...Backend) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })
+	return Main(ctx, Env{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Backends: backends, Version: version,
+	})
+}
+
+// Main runs the command line and returns the exit code. It returns within seconds once ctx is done:
+// a command that does not end by itself is left behind, for the process to end with it.
+func Main(ctx context.Context, env Env) int {
+	stdout := &output{w: env.Stdout}
+	env.Stdout = stdout
+	_, err := await(ctx, patience, func() (struct{}, error) {
+		root := newRoot(&env) //nolint:contextcheck // the commands get it from cobra
+		root.SetArgs(env.Args)
+		root.SetIn(env.Stdin)
+		root.SetOut(env.Stdout)
+		root.SetErr(env.Stderr)
+		return struct{}{}, root.ExecuteContext(ctx)
+	})
+	if stdout.err != nil && !errors.Is(err, errInterrupted) && !errors.Is(err, stdout.err) {
+		err = errors.Join(err, fmt.Errorf("write to standard output: %w", stdout.err))
+	}
+	return conclude(env.Stderr, err)
+}
+
+// conclude prints what is not said yet and returns the exit code.
+func conclude(stderr io.Writer, err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	//nolint:errorlint // a join with an exitError in it has more to say
+	if exit, ok := err.(*exitError); ok {
+		return exit.code
+	}
+	complain(stderr, err)
+	if errors.Is(err, harness.ErrUnsupported) || errors.Is(err, errInterrupted) {
+		return ExitInconclusive
+	}
+	if _, ok := errors.AsType[*usageError](err); ok {
+		return ExitUsage
+	}
+	return ExitFail
+}
+
+var (
+	errInterrupted = errors.New("interrupted")
+	// errAbandoned is of work that did not end in time after an interrupt.
+	errAbandoned = fmt.Errorf("%w before the work was done; "+
+		"certquake report RUNDIR tells what was recorded", errInterrupted)
+)
+
+// await does the work and returns its result, or errAbandoned when it has not ended by the grace
+// after ctx was done.
+func await[T any](
+	ctx context.Context, grace time.Duration, work func() (T, error),
+) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := work()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-timer.C:
+		var none T
+		return none, errAbandoned
+	}
+}
+
+// output remembers the first error of a writer, for those who print without looking.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(data []byte) (int, error) {
+	n, err := o.w.Write(data)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
+}
+
 // usageError is an error of the caller's: a wrong flag, argument or file.
 type usageError struct {
 	err  error
@@ -59,82 +172,44 @@ type exitError struct{ code int }
 
 func (e *exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
 
-// Main runs the command line and returns the exit code.
-func Main(ctx context.Context, env Env) int {
-	root := newRoot(&env)
-	root.SetArgs(env.Args)
-	root.SetIn(env.Stdin)
-	root.SetOut(env.Stdout)
-	root.SetErr(env.Stderr)
-	err := root.ExecuteContext(ctx)
-	if exit, ok := errors.AsType[*exitError](err); ok {
-		return exit.code
-	}
-	if err == nil {
-		return ExitOK
-	}
-	complain(env.Stderr, err)
-	if errors.Is(err, harness.ErrUnsupported) || errors.Is(err, context.Canceled) {
-		return ExitInconclusive
-	}
-	if _, ok := errors.AsType[*usageError](err); ok {
-		return ExitUsage
-	}
-	return ExitFail
-}
-
-// complain prints an error and its hint, each line prefixed.
-func complain(w io.Writer, err error) {
-	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(w, "certquake: %s\n", strings.TrimRight(line, "\n"))
-	}
-	if wrong, ok := errors.AsType[*usageError](err); ok && wrong.hint != "" {
-		fmt.Fprintf(w, "certquake: hint: %s\n", wrong.hint)
-	}
-}
-
-func newRoot(env *Env) *cobra.Command {
-	root := &cobra.Command{
-		Use:   "certquake",
-		Short: "Rehearse the rotation of certificates, CAs and keys before production does",
-		Long: `certquake performs rotations, CA swaps and kubelet delays on a world described by a
-scenario, measures what breaks, judges it and writes a rotation-safety report.
-
-Exit codes: 0 as the scenario expects, 1 not so, 2 wrong usage or scenario,
-3 inconclusive, interrupted or not supported by the backend.`,
-		Example: `  certquake run akka-rotation
-  certquake plan ca-swap-bundle --set hold=65s`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(err, cmd.CommandPath()+" --help")
-	})
-	root.AddCommand(
-		newRun(env), newPlan(env), newValidate(env), newReport(env),
-		newList(env), newSchema(env), newVersion(env),
-	)
-	return root
-}
-
-// needArgs asks for at least one argument and says what kind.
-func needArgs(what string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			return nil
-		}
-		return usage(fmt.Errorf("%s needs %s", cmd.CommandPath(), what),
-			cmd.CommandPath()+" --help; certquake list names the library's scenarios")
-	}
-}
-
-// noArgs refuses arguments.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
+// exit returns an error that carries the code, nil for success.
+func exit(code int) error {
+	if code == ExitOK {
 		return nil
 	}
-	return usage(fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), args[0]),
-		cmd.CommandPath()+" --help")
+	return &exitError{code}
+}
+
+// complain prints an error and its hints, each line prefixed.
+func complain(w io.Writer, err error) {
+	for line := range strings.Lines(err.Error()) {
+		tell(w, "certquake: %s\n", strings.TrimRight(line, "\n"))
+	}
+	var told []string
+	for _, hint := range hints(err) {
+		if !slices.Contains(told, hint) {
+			tell(w, "certquake: hint: %s\n", hint)
+			told = append(told, hint)
+		}
+	}
+}
+
+// hints returns the hints of an error and of those joined in it, in order.
+func hints(err error) []string {
+	if joined, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err); ok {
+		var all []string
+		for _, one := range joined.Unwrap() {
+			all = append(all, hints(one)...)
+		}
+		if len(all) > 0 {
+			return all
+		}
+	}
+	if wrong, ok := errors.AsType[*usageError](err); ok && wrong.hint != "" {
+		return []string{wrong.hint}
+	}
+	return nil
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -10,7 +9,7 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// maxTold bounds the actions that progress tells one by one.
+// maxTold bounds the actions that progress tells one by one, unless everything is to be told.
 const maxTold = 40
 
 // progress tells on stderr how far a run is: a line an action, and on a terminal a moving line
@@ -18,14 +17,14 @@ const maxTold = 40
 type progress struct {
 	out     io.Writer
 	plan    scenarios.Plan
-	quiet   bool
+	detail  detail
 	moving  bool
 	told    int
 	reached time.Duration
 }
 
-func newProgress(out io.Writer, plan scenarios.Plan, quiet bool) *progress {
-	p := &progress{out: out, plan: plan, quiet: quiet, moving: terminal(out)}
+func newProgress(out io.Writer, plan scenarios.Plan, d detail) *progress {
+	p := &progress{out: out, plan: plan, detail: d, moving: terminal(out)}
 	p.say("%s: %d pods on %d nodes for %s, seed %d", plan.Scenario,
 		len(plan.Pods), len(plan.Nodes), span(plan.Horizon), plan.Seed)
 	return p
@@ -42,29 +41,30 @@ func terminal(w io.Writer) bool {
 }
 
 func (p *progress) say(format string, args ...any) {
-	if p.quiet {
+	if p.detail == terse {
 		return
 	}
 	if p.moving {
-		fmt.Fprint(p.out, "\r\x1b[K")
+		tell(p.out, "\r\x1b[K")
 	}
-	fmt.Fprintf(p.out, "certquake: "+format+"\n", args...)
+	tell(p.out, "certquake: "+format+"\n", args...)
 }
 
 // report is the run's harness.Progress.
 func (p *progress) report(at time.Duration, action *scenarios.Action) {
 	p.reached = at
 	switch {
-	case action != nil && p.told < maxTold:
+	case action != nil && (p.told < maxTold || p.detail == full):
 		p.told++
 		p.say("%8s  %s", span(at), action.Note)
 	case action != nil && p.told == maxTold:
 		p.told++
-		p.say("%8s  and so on: %d actions in all", span(at), len(p.plan.Actions))
-	case p.moving && !p.quiet:
+		p.say("%8s  and so on: %s actions in all; -v tells each", span(at),
+			number(int64(len(p.plan.Actions))))
+	case p.moving && p.detail != terse:
 		const width = 30
 		filled := int(int64(width) * int64(at) / int64(p.plan.Horizon))
-		fmt.Fprintf(p.out, "\r\x1b[Kcertquake: %8s  [%s%s]", span(at),
+		tell(p.out, "\r\x1b[Kcertquake: %8s  [%s%s]", span(at),
 			strings.Repeat("=", filled), strings.Repeat(" ", width-filled))
 	}
 }
@@ -72,20 +72,8 @@ func (p *progress) report(at time.Duration, action *scenarios.Action) {
 // done says how the run ended.
 func (p *progress) done(err error) {
 	if err != nil {
-		p.say("%8s  stopped; the folder keeps what was recorded", span(p.reached))
+		p.say("%8s  stopped; the record ends here", span(p.reached))
 		return
 	}
 	p.say("%8s  the horizon", span(p.plan.Horizon))
-}
-
-// span prints a duration without zero parts: 10m, 1h20m, 9500h.
-func span(d time.Duration) string {
-	text := d.Round(time.Millisecond).String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
 }

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/reports"
+	"github.com/certquake/certquake/scenarios"
 )
 
 // runFlags are the flags of run.
@@ -27,67 +30,94 @@ func newRun(env *Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run FILE|NAME|DIR|-...",
 		Short: "Run scenarios and write a rotation-safety report for each",
-		Long: `Run performs each scenario on a backend and judges it. Each run is a folder that holds
-plan.json, events.jsonl (the record), report.json, report.md, junit.xml, report.html and
-plots/. Without --out it is runs/<scenario>-<seed>; with --out it is DIR, or a folder in
-DIR for each scenario if there are several.
+		Long: `Run performs each scenario on a backend and judges it. Each run is a folder that
+holds plan.json, events.jsonl (the record), report.json, report.md, junit.xml,
+report.html and plots/. Without --out it is runs/<scenario>-<seed>; with --out it is
+DIR, or a folder in DIR for each scenario if there are several. An earlier run in it is
+replaced.
+
+A scenario is a file, a name that certquake list shows, every scenario file in a folder,
+or - for standard input. All are checked before the first one starts.
 
 Ctrl-C ends a run in seconds and leaves a readable folder whose report is marked
 incomplete. A second Ctrl-C ends the program at once.`,
 		Example: `  certquake run akka-rotation
-  certquake run ca-swap-bundle --set hold=65s --seed 7 --out /tmp/short-hold`,
-		Args: needArgs("a scenario"),
+  certquake run ca-swap-bundle --set hold=65s --seed 7 --out /tmp/short-hold || echo unsafe`,
+		Args:              needScenario,
+		ValidArgsFunction: completeScenarios,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return flags.run(cmd.Context(), env, args)
 		},
 	}
 	flags.add(cmd)
 	cmd.Flags().StringVar(&flags.backend, "backend", env.Backends[0].Name(),
-		"world to run in:"+env.names(" "))
-	cmd.Flags().StringVar(&flags.out, "out", "", "`DIR` for the run folder")
+		"world to run in: "+strings.Join(env.names(), ", "))
+	cmd.Flags().StringVar(&flags.out, "out", "", "`DIR` to write the run to")
 	cmd.Flags().BoolVarP(&flags.quiet, "quiet", "q", false, "no progress, verdicts only")
-	cmd.Flags().BoolVarP(&flags.verbose, "verbose", "v", false, "every finding, passed ones too")
-	cmd.MarkFlagsMutuallyExclusive("quiet", "verbose")
+	cmd.Flags().BoolVarP(&flags.verbose, "verbose", "v", false,
+		"progress of every action, and every finding, passed ones too")
+	// The errors of these two are of flags that do not exist.
+	_ = cmd.RegisterFlagCompletionFunc("backend", completeFrom(env.names()))
+	_ = cmd.MarkFlagDirname("out")
 	return cmd
 }
 
 func (f *runFlags) run(ctx context.Context, env *Env, args []string) error {
+	if f.quiet && f.verbose {
+		return usage(errors.New("--quiet and --verbose exclude each other"), "drop one of them")
+	}
 	backend, err := env.backend(f.backend)
 	if err != nil {
 		return err
 	}
-	jobs, err := f.load(env, args)
+	jobs, err := f.load(ctx, env, args)
 	if err != nil {
 		return err
 	}
-	if err := check(backend, jobs); err != nil {
+	if err = check(backend, jobs); err != nil {
 		return err
 	}
 	dirs, err := f.folders(jobs)
 	if err != nil {
 		return err
 	}
-	worst := ExitOK
-	var all []*reports.Report
+	return f.performAll(ctx, env, backend, jobs, dirs)
+}
+
+// performAll runs the jobs one after the other. One that ends with an error does not keep the
+// others from running, an interrupt does.
+func (f *runFlags) performAll(
+	ctx context.Context, env *Env, backend Backend, jobs []job, dirs []string,
+) error {
+	var runs tally
+	var problems []error
+	started := 0
 	for i, j := range jobs {
-		report, err := f.perform(ctx, env, backend, j, dirs[i])
-		if err != nil {
-			return fmt.Errorf("%s: %w", j.plan.Scenario, err)
-		}
-		printVerdict(env.Stdout, report, dirs[i], f.reproduce(j), f.detail())
-		all = append(all, report)
-		worst = max(worst, report.ExitCode())
 		if ctx.Err() != nil {
 			break
 		}
+		started++
+		report, err := f.perform(ctx, env, backend, j, dirs[i])
+		if err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", j.plan.Scenario, err))
+		}
+		if report == nil {
+			runs.add(j.plan.Scenario, ExitFail)
+			continue
+		}
+		printVerdict(env.Stdout, report, dirs[i], f.reproduce(j), f.detail())
+		runs.add(j.plan.Scenario, exitCode(report))
 	}
 	if len(jobs) > 1 {
-		printSummary(env.Stdout, all, len(jobs))
+		runs.print(env.Stdout, len(jobs))
 	}
-	if ctx.Err() != nil {
-		return exit(ExitInconclusive)
+	if err := errors.Join(problems...); err != nil {
+		return err
 	}
-	return exit(worst)
+	if started < len(jobs) {
+		runs.code = ExitInconclusive
+	}
+	return exit(runs.code)
 }
 
 func (f *runFlags) detail() detail {
@@ -107,7 +137,8 @@ func (env *Env) backend(name string) (Backend, error) {
 			return b, nil
 		}
 	}
-	return nil, usage(fmt.Errorf("no backend %q", name), "this build has:"+env.names(" "))
+	return nil, usage(fmt.Errorf("no backend %q", name),
+		"this build has --backend "+strings.Join(env.names(), ", "))
 }
 
 // check has the backend look at every plan before the first one starts.
@@ -147,34 +178,47 @@ func (f *runFlags) folders(jobs []job) ([]string, error) {
 	return dirs, errors.Join(problems...)
 }
 
-// perform runs one job into its folder. An interrupted run is no error: its report says so.
+// perform runs one job into its folder and reports on it. A run that is interrupted is no error:
+// its report says so. One that fails has an error, and a report of what there is.
 func (f *runFlags) perform(
 	ctx context.Context, env *Env, backend Backend, j job, dir string,
 ) (*reports.Report, error) {
 	header := record.Header{
-		Version: record.Version, Scenario: j.plan.Scenario, Digest: j.plan.Digest(), Seed: j.plan.Seed,
-		Backend: backend.Name(), Basis: backend.Basis(), Base: j.plan.Start,
+		Version: record.Version, Scenario: j.plan.Scenario, Digest: j.plan.Digest(),
+		Seed: j.plan.Seed, Backend: backend.Name(), Basis: backend.Basis(), Base: j.plan.Start,
 	}
-	analyzer := reports.NewAnalyzer(j.plan, header)
 	folder, err := openFolder(dir, j.plan, header)
 	if err != nil {
 		return nil, err
 	}
-	progress := newProgress(env.Stderr, j.plan, f.quiet)
-	runErr := harness.Run(ctx, j.plan, backend, tee{folder, analyzer}, progress.report)
+	analyzer := reports.NewAnalyzer(j.plan, header)
+	progress := newProgress(env.Stderr, j.plan, f.detail())
+	runErr := harness.Run(ctx, j.plan, backend, tee{folder, analyzer},
+		func(at time.Duration, action *scenarios.Action) {
+			folder.keep(action)
+			progress.report(at, action)
+		})
 	progress.done(runErr)
-	if err := folder.close(); err != nil {
-		return nil, errors.Join(runErr, err)
+	runErr = errors.Join(failure(ctx, runErr), folder.close())
+	report, err := write(dir, analyzer.Finish())
+	return report, errors.Join(runErr, err)
+}
+
+// failure returns the error of a run that was not interrupted.
+func failure(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
 	}
-	if runErr != nil && ctx.Err() == nil {
-		// The record up to here is kept and reads as incomplete.
-		return nil, runErr
-	}
-	report, err := reports.Judge(analyzer.Finish())
+	return err
+}
+
+// write judges the analysis and writes the report into the run folder.
+func write(dir string, analysis *reports.Analysis) (*reports.Report, error) {
+	report, err := reports.Judge(analysis)
 	if err != nil {
 		return nil, fmt.Errorf("judge: %w", err)
 	}
-	if err := reports.Render(dir, analyzer.Finish(), report); err != nil {
+	if err := reports.Render(dir, analysis, report); err != nil {
 		return nil, fmt.Errorf("write the report: %w", err)
 	}
 	return report, nil

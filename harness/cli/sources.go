@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,13 +32,33 @@ type source struct {
 // sourceFlags are the flags that change what a scenario file says.
 type sourceFlags struct {
 	set  []string
-	seed uint64
+	seed seed
 }
 
 func (f *sourceFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.set, "set", nil,
 		"set a param of the scenario, as `param=value`; may be repeated")
-	cmd.Flags().Uint64Var(&f.seed, "seed", 1, "seed of all dice")
+	f.seed = 1
+	cmd.Flags().Var(&f.seed, "seed", "seed of all dice, a `number` from 0")
+}
+
+// seed is the value of --seed.
+type seed uint64
+
+// String returns the number.
+func (s *seed) String() string { return strconv.FormatUint(uint64(*s), 10) }
+
+// Type names the value in help.
+func (s *seed) Type() string { return "number" }
+
+// Set reads the number.
+func (s *seed) Set(text string) error {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return fmt.Errorf("not a whole number from 0 to %d", uint64(math.MaxUint64))
+	}
+	*s = seed(n)
+	return nil
 }
 
 // params returns the --set flags as a map.
@@ -78,19 +101,29 @@ func collectOne(env *Env, arg string) ([]source, error) {
 	case err == nil && info.IsDir():
 		return collectDir(arg)
 	case err == nil:
-		data, err := os.ReadFile(arg)
-		if err != nil {
-			return nil, usage(fmt.Errorf("read scenario: %w", err), "")
-		}
-		return []source{{arg, arg, data, os.DirFS(filepath.Dir(arg))}}, nil
+		return collectFile(arg)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, usage(fmt.Errorf("read scenario: %w", err), "")
+	case filepath.Base(arg) != arg:
+		return nil, usage(fmt.Errorf("%s: no such file or folder", arg), sourceHint)
 	}
 	data, err := scenarios.Read(arg)
 	if err != nil {
-		return nil, usage(fmt.Errorf("not a file, nor a folder: %w", err),
-			"certquake list names the library's scenarios")
+		return nil, usage(fmt.Errorf("not a file, nor a folder: %w", err), sourceHint)
 	}
 	return []source{{arg + ".yaml", arg, data, scenarios.Library()}}, nil
 }
+
+func collectFile(path string) ([]source, error) {
+	data, err := os.ReadFile(path) //nolint:gosec // the file the user named
+	if err != nil {
+		return nil, usage(fmt.Errorf("read scenario: %w", err), "")
+	}
+	return []source{{path, path, data, os.DirFS(filepath.Dir(path))}}, nil
+}
+
+// sourceHint says what a scenario argument may be.
+const sourceHint = "give a scenario file, a folder of them, or a name that certquake list shows"
 
 // collectDir returns the folder's scenario files: those .yaml files that say they are scenarios.
 // Others, such as manifests beside them, are left alone.
@@ -106,7 +139,7 @@ func collectDir(dir string) ([]source, error) {
 		if entry.IsDir() || ext != ".yaml" && ext != ".yml" {
 			continue
 		}
-		data, err := os.ReadFile(path)
+		data, err := os.ReadFile(path) //nolint:gosec // in the folder the user named
 		if err != nil {
 			return nil, usage(fmt.Errorf("read scenario: %w", err), "")
 		}
@@ -115,8 +148,12 @@ func collectDir(dir string) ([]source, error) {
 		}
 	}
 	if len(found) == 0 {
+		if checkRun(dir) == nil {
+			return nil, usage(fmt.Errorf("%s: is a run folder, not one of scenarios", dir),
+				"certquake report "+quote(dir))
+		}
 		return nil, usage(fmt.Errorf("%s: no scenario file (*.yaml with apiVersion %s)",
-			dir, scenarios.APIVersion), "")
+			dir, scenarios.APIVersion), sourceHint)
 	}
 	return found, nil
 }
@@ -128,8 +165,16 @@ type job struct {
 }
 
 // load parses and plans everything the arguments name, and reports every problem of every file at
-// once.
-func (f *sourceFlags) load(env *Env, args []string) ([]job, error) {
+// once. An interrupt ends it at once.
+func (f *sourceFlags) load(ctx context.Context, env *Env, args []string) ([]job, error) {
+	jobs, err := await(ctx, 0, func() ([]job, error) { return f.plans(env, args) })
+	if errors.Is(err, errAbandoned) {
+		return nil, fmt.Errorf("%w before anything was run", errInterrupted)
+	}
+	return jobs, err
+}
+
+func (f *sourceFlags) plans(env *Env, args []string) ([]job, error) {
 	params, err := f.params()
 	if err != nil {
 		return nil, err
@@ -141,7 +186,7 @@ func (f *sourceFlags) load(env *Env, args []string) ([]job, error) {
 	var jobs []job
 	var problems []error
 	for _, s := range sources {
-		plan, err := planOf(s, params, f.seed)
+		plan, err := planOf(s, params, uint64(f.seed))
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -171,9 +216,26 @@ func planOf(s source, params map[string]string, seed uint64) (scenarios.Plan, er
 
 // reproduce returns the command line that repeats a job.
 func (f *runFlags) reproduce(j job) string {
-	line := fmt.Sprintf("certquake run %s --backend %s --seed %d", j.source.arg, f.backend, f.seed)
-	for _, pair := range f.set {
-		line += " --set " + pair
+	words := []string{
+		"certquake", "run", j.source.arg, "--backend", f.backend, "--seed", f.seed.String(),
 	}
-	return line
+	for _, pair := range f.set {
+		words = append(words, "--set", pair)
+	}
+	for i, word := range words {
+		words[i] = quote(word)
+	}
+	return strings.Join(words, " ")
+}
+
+// quote returns the word as a POSIX shell must be given it.
+func quote(word string) string {
+	odd := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') &&
+			!strings.ContainsRune("-_./=:@%+,", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, odd) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

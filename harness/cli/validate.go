@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 )
 
@@ -15,14 +13,15 @@ func newValidate(env *Env) *cobra.Command {
 file:line: path: what is wrong. It exits with 2 if there is any.`,
 		Example: `  certquake validate my-scenario.yaml
   certquake validate scenarios/ && echo good`,
-		Args: needArgs("a scenario"),
-		RunE: func(_ *cobra.Command, args []string) error {
-			jobs, err := flags.load(env, args)
+		Args:              needScenario,
+		ValidArgsFunction: completeScenarios,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			jobs, err := flags.load(cmd.Context(), env, args)
 			if err != nil {
 				return err
 			}
 			for _, j := range jobs {
-				fmt.Fprintf(env.Stdout, "%s: valid\n", j.source.name)
+				tell(env.Stdout, "%s: valid\n", j.source.name)
 			}
 			return nil
 		},

@@ -9,7 +9,7 @@ import (
 	"github.com/certquake/certquake/reports"
 )
 
-// detail is how much is printed of a report.
+// detail is how much is told of a run.
 type detail int
 
 const (
@@ -20,29 +20,45 @@ const (
 
 // printVerdict prints what a person needs of a report: the verdict, why, and where to look.
 func printVerdict(w io.Writer, r *reports.Report, dir, reproduce string, d detail) {
-	fmt.Fprintf(w, "%s: %s\n", r.Scenario, headline(r))
+	tell(w, "%s: %s\n", r.Scenario, headline(r))
 	if d == terse {
 		return
 	}
 	for _, f := range r.Findings {
-		if d == full || f.Status != reports.Pass {
-			fmt.Fprintf(w, "  %-12s  %-15s  %s\n", f.Status, f.ID, f.Reason)
-		}
+		printFinding(w, r, f.Status, string(f.ID), f.Reason, d)
 	}
 	for _, c := range r.Conditions {
-		if d == full || c.Status != reports.Pass {
-			fmt.Fprintf(w, "  %-12s  %-15s  %s\n", c.Status, c.Name, c.Reason)
-		}
+		printFinding(w, r, c.Status, c.Name, c.Reason, d)
 	}
 	b := r.Balance
-	fmt.Fprintf(w, "  attempts      %d scheduled = %d ok + %d failed + %d skipped\n",
-		b.Scheduled, b.OK, b.Failed, b.Skipped)
-	if b.Failed > 0 {
-		fmt.Fprintf(w, "  worst moment  at %.1f s: %d of %d pairs broken; %.1f s of outage in all\n",
-			r.Worst.At, r.Worst.Broken, r.Worst.Pairs, r.Outage)
+	item(w, "attempts", fmt.Sprintf("%s scheduled = %s ok + %s failed + %s skipped",
+		number(b.Scheduled), number(b.OK), number(b.Failed), number(b.Skipped)))
+	if b.Unaccounted != 0 {
+		item(w, "", number(b.Unaccounted)+" unaccounted for")
 	}
-	fmt.Fprintf(w, "  report        %s\n", filepath.Join(dir, reports.HTMLFile))
-	fmt.Fprintf(w, "  reproduce     %s\n", reproduce)
+	if b.Failed > 0 {
+		item(w, "worst moment", fmt.Sprintf("at %s: %s of %s pairs broken; %s of outage in all",
+			moment(r.Worst.At), number(int64(r.Worst.Broken)), number(int64(r.Worst.Pairs)),
+			moment(r.Outage)))
+	}
+	// These two are for copying: they are not wrapped.
+	tell(w, "  %-12s  %s\n", "report", filepath.Join(dir, reports.HTMLFile))
+	tell(w, "  %-12s  %s\n", "reproduce", reproduce)
+}
+
+// printFinding prints one finding if the detail asks for it. An incomplete run leaves everything
+// inconclusive for the one reason that its headline has, so only its failures are worth telling.
+func printFinding(
+	w io.Writer, r *reports.Report, status reports.Status, id, reason string, d detail,
+) {
+	if d == full || status == reports.Fail || status == reports.Inconclusive && r.Complete {
+		printWrapped(w, fmt.Sprintf("  %-12s  %-15s  ", status, id), reason)
+	}
+}
+
+// item prints one line of the verdict's list.
+func item(w io.Writer, name, text string) {
+	printWrapped(w, fmt.Sprintf("  %-12s  ", name), text)
 }
 
 // headline is the verdict in a few words.
@@ -50,7 +66,8 @@ func headline(r *reports.Report) string {
 	words := strings.ToUpper(string(r.Verdict))
 	switch {
 	case !r.Complete:
-		return words + ", the run is incomplete"
+		return fmt.Sprintf("%s, the run is incomplete: %s of %s", words, moment(r.Reached),
+			moment(r.Horizon))
 	case !r.AsExpected && r.Expected.Because != "":
 		return fmt.Sprintf("%s, expected %s because of %s", words, r.Expected.Verdict,
 			r.Expected.Because)
@@ -64,13 +81,31 @@ func headline(r *reports.Report) string {
 	return words
 }
 
-// printSummary prints a line that counts several runs.
-func printSummary(w io.Writer, all []*reports.Report, planned int) {
-	expected := 0
-	for _, r := range all {
-		if r.AsExpected {
-			expected++
-		}
+// tally counts the runs of one command.
+type tally struct {
+	code     int
+	expected int
+	other    []string // scenarios that did not end as expected
+}
+
+// add counts a run with its exit code.
+func (t *tally) add(scenario string, code int) {
+	t.code = worse(t.code, code)
+	if code == ExitOK {
+		t.expected++
+		return
 	}
-	fmt.Fprintf(w, "%d of %d scenarios ended as expected\n", expected, planned)
+	t.other = append(t.other, scenario)
+}
+
+// print prints a line that counts several runs and names those that need a look.
+func (t *tally) print(w io.Writer, planned int) {
+	line := fmt.Sprintf("%d of %d scenarios ended as expected", t.expected, planned)
+	if len(t.other) > 0 {
+		line += "; not so: " + strings.Join(t.other, ", ")
+	}
+	if missing := planned - t.expected - len(t.other); missing > 0 {
+		line += fmt.Sprintf("; not started: %d", missing)
+	}
+	printWrapped(w, "", line)
 }

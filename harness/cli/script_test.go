@@ -1,0 +1,250 @@
+package cli_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/certquake/certquake/harness/cli"
+	"github.com/certquake/certquake/harness/sim"
+)
+
+// TestMain registers the program, so that scripts run it as a process of its own, and looks for
+// goroutines left behind by the tests in this one.
+func TestMain(m *testing.M) {
+	testscript.Main(leakless{m}, map[string]func(){
+		"certquake": func() { os.Exit(cli.Program("v0.0.0-test", sim.New())) },
+	})
+}
+
+// leakless is a testing.M that fails when goroutines are left.
+type leakless struct{ m *testing.M }
+
+// Run implements testscript.TestingM.
+func (l leakless) Run() int {
+	code := l.m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
+		return 1
+	}
+	return code
+}
+
+// The scripts are the manual of the command line: what is typed, printed and returned.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			for name, text := range shared {
+				path := filepath.Join(env.Cd, name)
+				if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":     exits,
+			"interrupt": interrupt,
+			"same":      same,
+			"cut":       cut,
+		},
+		Condition: func(name string) (bool, error) {
+			return name == "root" && os.Geteuid() == 0, nil
+		},
+	})
+}
+
+// exits runs a program and compares its exit code: exits CODE PROGRAM ARG...
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	if got := code(ts.Exec(args[1], args[2:]...)); got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func code(err error) int {
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		return exit.ExitCode()
+	}
+	if err != nil {
+		return -1
+	}
+	return 0
+}
+
+// endsWithin bounds how long the program may take to end after a signal.
+const endsWithin = 10 * time.Second
+
+// interrupt runs a program, sends it a signal once its stderr matches, and compares its exit code:
+// interrupt SIGNAL PATTERN CODE PROGRAM ARG... What it printed is in the files out and err.
+func interrupt(ts *testscript.TestScript, _ bool, args []string) {
+	signals := map[string]syscall.Signal{
+		"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL,
+	}
+	want, err := strconv.Atoi(args[2])
+	ts.Check(err)
+	program, err := exec.LookPath(args[3])
+	ts.Check(err)
+	watched := &watcher{pattern: regexp.MustCompile(args[1]), seen: make(chan struct{})}
+	var out bytes.Buffer
+	cmd := exec.Command(program, args[4:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), &out, watched
+	ts.Check(cmd.Start())
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case <-watched.seen:
+	case err = <-ended:
+		ts.Fatalf("ended before the signal: %v\n%s", err, watched.text())
+	}
+	ts.Check(cmd.Process.Signal(signals[args[0]]))
+	select {
+	case err = <-ended:
+	case <-time.After(endsWithin):
+		ts.Check(cmd.Process.Kill())
+		ts.Fatalf("still running %s after the signal: %v", endsWithin, <-ended)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("out"), out.Bytes(), 0o644))
+	ts.Check(os.WriteFile(ts.MkAbs("err"), []byte(watched.text()), 0o644))
+	if got := code(err); got != want {
+		ts.Fatalf("exit code %d, want %d\n%s", got, want, watched.text())
+	}
+}
+
+// watcher is a writer that tells when what was written first matches.
+type watcher struct {
+	pattern *regexp.Regexp
+	seen    chan struct{}
+
+	mutex   sync.Mutex
+	written bytes.Buffer
+	told    bool
+}
+
+func (w *watcher) Write(data []byte) (int, error) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.written.Write(data)
+	if !w.told && w.pattern.Match(w.written.Bytes()) {
+		w.told = true
+		close(w.seen)
+	}
+	return len(data), nil
+}
+
+func (w *watcher) text() string {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	return w.written.String()
+}
+
+// same compares every file of two folders byte for byte: same DIR DIR.
+func same(ts *testscript.TestScript, _ bool, args []string) {
+	one, other := contents(ts, args[0]), contents(ts, args[1])
+	for name, text := range one {
+		if other[name] != text {
+			ts.Fatalf("%s differs", name)
+		}
+	}
+	if len(one) != len(other) || len(one) == 0 {
+		ts.Fatalf("%d files and %d", len(one), len(other))
+	}
+}
+
+func contents(ts *testscript.TestScript, dir string) map[string]string {
+	files := map[string]string{}
+	ts.Check(filepath.WalkDir(ts.MkAbs(dir), func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		files[strings.TrimPrefix(path, ts.MkAbs(dir))] = string(data)
+		return err
+	}))
+	return files
+}
+
+// cut shortens a file: cut FILE BYTES, from its end if negative.
+func cut(ts *testscript.TestScript, _ bool, args []string) {
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	path := ts.MkAbs(args[0])
+	if size < 0 {
+		info, err := os.Stat(path)
+		ts.Check(err)
+		size += info.Size()
+	}
+	ts.Check(os.Truncate(path, size))
+}
+
+// Every example of every command's help works as it stands.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the examples are for a POSIX shell")
+	}
+	commands := []string{
+		"", "run", "plan", "validate", "report", "list", "schema", "completion", "version", "help",
+	}
+	for _, name := range commands {
+		t.Run("certquake "+name, func(t *testing.T) {
+			t.Parallel()
+			help, err := exec.Command("certquake", strings.Fields(name+" --help")...).Output()
+			require.NoError(t, err)
+			_, examples, found := strings.Cut(string(help), "\nExamples:\n")
+			require.True(t, found, "%s", help)
+			lines := strings.Split(strings.TrimSpace(examples), "\n")
+			require.Len(t, lines, 2, "%s", examples)
+			dir := exampleFolder(t, name)
+			for _, line := range lines {
+				// The place of the run is the only thing that is not the example's own.
+				line = strings.ReplaceAll(line, "/tmp/", dir+"/")
+				cmd := exec.Command("bash", "-e", "-o", "pipefail", "-c", line)
+				cmd.Dir = dir
+				out, err := cmd.CombinedOutput()
+				require.NoError(t, err, "%s\n%s", line, out)
+			}
+		})
+	}
+}
+
+// exampleFolder is the folder that the examples speak of.
+func exampleFolder(t *testing.T, command string) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "scenarios"), 0o755))
+	for _, path := range []string{"my-scenario.yaml", "scenarios/mine.yaml"} {
+		text := shared["tiny.yaml"]
+		require.NoError(t, os.WriteFile(filepath.Join(dir, path), []byte(text), 0o644))
+	}
+	for _, path := range []string{"akka-pki.yaml", "scenarios/akka-pki.yaml"} {
+		text := shared["akka-pki.yaml"]
+		require.NoError(t, os.WriteFile(filepath.Join(dir, path), []byte(text), 0o644))
+	}
+	if command == "report" {
+		cmd := exec.Command("certquake",
+			"run", "-q", "my-scenario.yaml", "--out", "runs/akka-rotation-1")
+		cmd.Dir = dir
+		require.NoError(t, cmd.Run())
+	}
+	return dir
+}
