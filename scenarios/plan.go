@@ -133,7 +133,9 @@ const (
 // AuthorityRef names a generation of a swapped CA.
 type AuthorityRef string
 
-// The generations of a CA during its swap.
+// The generations of a CA during its swap, as resolved when the trust is published: Previous is
+// whatever CAs the Secret's ca.crt holds then but for the current one, so that no CA that a served
+// leaf hangs on is dropped; Current is the authority's newest.
 const (
 	Previous AuthorityRef = "previous"
 	Current  AuthorityRef = "current"

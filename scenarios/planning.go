@@ -54,7 +54,7 @@ func (s *Scenario) plan(seed uint64) Plan {
 
 func (s *Scenario) start() time.Time {
 	if s.Spec.Start != nil {
-		return s.Spec.Start.UTC()
+		return s.Spec.Start.UTC().Truncate(time.Second) // as X.509 times are
 	}
 	start, err := time.Parse(time.RFC3339, defaultStart)
 	if err != nil {

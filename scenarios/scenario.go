@@ -40,7 +40,8 @@ type Metadata struct {
 type Spec struct {
 	// Why tells a reader what the scenario shows and why it happens.
 	Why string `json:"why"`
-	// Start is the instant of offset 0 where time is virtual; default 2026-01-01T00:00:00Z.
+	// Start is the instant of offset 0 where time is virtual, in whole seconds; default
+	// 2026-01-01T00:00:00Z.
 	Start *time.Time `json:"start,omitempty"`
 	// Params are values used as $(name) anywhere in the file, and set with --set name=value.
 	Params map[string]string `json:"params,omitempty"`

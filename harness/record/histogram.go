@@ -17,7 +17,10 @@ const (
 
 // Histogram is a high-dynamic-range histogram of latencies. In JSON it is the base64 text of the
 // HdrHistogram V2 compressed format, in nanoseconds, which other HDR tools read.
-type Histogram struct{ hdr *hdrhistogram.Histogram }
+type Histogram struct {
+	hdr  *hdrhistogram.Histogram
+	text []byte // as MarshalJSON wrote it last; nil after a change
+}
 
 // NewHistogram returns an empty histogram.
 func NewHistogram() *Histogram {
@@ -29,12 +32,14 @@ func (h *Histogram) Record(took time.Duration, n int64) {
 	value := min(max(int64(took), latencyMin), latencyMax)
 	// RecordValues errs only for values out of range, which the line above excludes.
 	_ = h.hdr.RecordValues(value, n)
+	h.text = nil
 }
 
 // Merge adds every attempt of other.
 func (h *Histogram) Merge(other *Histogram) {
 	if other != nil {
 		h.hdr.Merge(other.hdr)
+		h.text = nil
 	}
 }
 
@@ -54,11 +59,15 @@ func (h *Histogram) Mean() time.Duration { return time.Duration(h.hdr.Mean()) }
 
 // MarshalJSON encodes the histogram as described on the type.
 func (h *Histogram) MarshalJSON() ([]byte, error) {
+	if h.text != nil {
+		return h.text, nil
+	}
 	encoded, err := h.hdr.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
 	if err != nil {
 		return nil, fmt.Errorf("encode latency histogram: %w", err)
 	}
-	return json.Marshal(string(encoded))
+	h.text, err = json.Marshal(string(encoded))
+	return h.text, err
 }
 
 // UnmarshalJSON decodes what MarshalJSON wrote.
@@ -71,6 +80,6 @@ func (h *Histogram) UnmarshalJSON(data []byte) error {
 	if err != nil {
 		return fmt.Errorf("decode latency histogram: %w", err)
 	}
-	h.hdr = hdr
+	h.hdr, h.text = hdr, nil
 	return nil
 }

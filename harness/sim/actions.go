@@ -56,8 +56,7 @@ func (w *world) perform(action scenarios.Action, queue *faultQueue) error {
 	case scenarios.PublishTrust:
 		return w.publishTrust(action)
 	case scenarios.PauseSync:
-		w.nodes[action.Node].pause(action.ID)
-		return nil
+		return w.nodes[action.Node].pause(action.ID)
 	case scenarios.ResumeSync:
 		return w.nodes[action.Node].resume(action.ID)
 	case scenarios.ConfigureKubelet:
@@ -111,25 +110,36 @@ func (w *world) publishTrust(action scenarios.Action) error {
 	for _, name := range action.Secrets {
 		s := w.api.secret(name)
 		s.trust = nil
-		if action.Hold {
-			s.trust = &heldTrust{authority, action.Trust, action.CrossSign}
+		if s.content == nil {
+			continue // without a proof the finding is inconclusive
 		}
-		if action.NextWrite || s.content == nil {
+		cas := s.generations(authority, action.Trust)
+		if action.Hold {
+			s.trust = &heldTrust{cas: cas}
+		}
+		if action.Hold && action.CrossSign {
+			s.trust.cross = w.manager.crossSigned(authority, cas)
+		}
+		if action.Hold && action.NextWrite {
+			s.trust.action = action.ID
 			continue
 		}
-		cas := authority.generations(action.Trust)
-		if err := w.api.write(s, s.content.certs, s.content.key, cas); err != nil {
+		if err := w.replaceTrust(s, cas, action.ID); err != nil {
 			return err
 		}
-		detail := "ca.crt holds " + s.content.generation(cas).Trust
-		if err := w.prove(action.ID, name, detail); err != nil {
-			return err
-		}
-	}
-	if action.NextWrite {
-		return w.prove(action.ID, action.Authority, "ca.crt is held from the next issuance on")
 	}
 	return nil
+}
+
+// replaceTrust writes ca.crt and proves it, unless it holds the same CAs already.
+func (w *world) replaceTrust(s *secret, cas []*cert, action string) error {
+	if slices.Equal(cas, s.content.cas) {
+		return nil
+	}
+	if err := w.api.write(s, s.content.certs, s.content.key, cas); err != nil {
+		return err
+	}
+	return w.prove(action, s.name, s.trustDetail())
 }
 
 func (w *world) restartPods(action scenarios.Action) error {
@@ -144,6 +154,9 @@ func (w *world) restartPods(action scenarios.Action) error {
 func (w *world) setClocks(action scenarios.Action) error {
 	for _, name := range action.Pods {
 		p := w.byName[name]
+		if p.skew == action.Skew {
+			continue // nothing changes, so nothing is proved
+		}
 		if err := p.setSkew(action.Skew); err != nil {
 			return err
 		}
@@ -204,6 +217,8 @@ func (w *world) toggleSecrets(action scenarios.Action) error {
 		detail := "the Secret exists again"
 		var err error
 		switch {
+		case action.Verb == scenarios.RemoveSecret && s.content == nil:
+			continue // nothing to delete, so nothing is proved
 		case action.Verb == scenarios.RemoveSecret:
 			detail = "the Secret is gone"
 			err = w.api.remove(s)
@@ -227,11 +242,7 @@ func (w *world) trimBundles(action scenarios.Action) error {
 			continue // nothing to trim: without a proof the finding is inconclusive
 		}
 		kept := slices.Clone(s.content.cas[:action.Keep])
-		if err := w.api.write(s, s.content.certs, s.content.key, kept); err != nil {
-			return err
-		}
-		detail := "ca.crt holds " + s.content.generation(kept).Trust
-		if err := w.prove(action.ID, name, detail); err != nil {
+		if err := w.replaceTrust(s, kept, action.ID); err != nil {
 			return err
 		}
 	}

@@ -22,9 +22,26 @@ type secret struct {
 
 // heldTrust is what PublishTrust holds in ca.crt.
 type heldTrust struct {
-	authority *certificate
-	refs      []scenarios.AuthorityRef
-	crossSign bool
+	cas    []*cert
+	cross  *cert  // appended to tls.crt unless nil
+	action string // to be proved by the next issuance; "" once it is
+}
+
+// generations resolves references to a CA's generations for this Secret.
+func (s *secret) generations(authority *certificate, refs []scenarios.AuthorityRef) []*cert {
+	var out []*cert
+	for _, ref := range refs {
+		if ref == scenarios.Current {
+			out = append(out, authority.current)
+			continue
+		}
+		for _, ca := range s.content.cas {
+			if ca != authority.current {
+				out = append(out, ca)
+			}
+		}
+	}
+	return out
 }
 
 // apiServer stores Secrets and tells watchers of every change. A watch event is delivered at once:
@@ -91,6 +108,7 @@ func (a *apiServer) changed(s *secret) error {
 	if s.content == nil {
 		return nil
 	}
+	a.world.manager.retryPending()
 	for _, m := range s.mounts {
 		m.changed()
 	}

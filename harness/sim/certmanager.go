@@ -45,11 +45,11 @@ type certificate struct {
 	revision int
 	key      *key
 	current  *cert
-	previous *cert // the generation before, which swaps call the previous one
 	renewAt  time.Duration
 	issuing  bool
 	pending  bool // its issuer is not ready
 	failures int
+	retryAt  time.Duration  // the end of the back-off, after a failure
 	timer    uint64         // invalidates scheduled renewals and retries
 	done     []func() error // told at the next write
 }
@@ -153,7 +153,7 @@ func (m *certManager) start() {
 	m.stopped = false
 	for _, c := range m.order {
 		if c.issuing {
-			c.schedule(m.world.now + issuanceTime)
+			c.schedule(max(c.retryAt, m.world.now+issuanceTime))
 		} else {
 			c.reconcile()
 		}
@@ -193,7 +193,7 @@ func (c *certificate) secretChanged() { c.reconcile() }
 // trigger begins an issuance, now and without regard to any back-off, as setting the Issuing
 // condition does.
 func (c *certificate) trigger() {
-	c.issuing = true
+	c.issuing, c.retryAt = true, 0
 	if !c.manager.stopped {
 		c.schedule(c.manager.world.now + issuanceTime)
 	}
@@ -220,12 +220,13 @@ func (c *certificate) attempt() error {
 	if c.issuer.failing {
 		c.failures++
 		wait := min(backoffFirst<<min(c.failures-1, 5), backoffLast)
-		c.schedule(c.manager.world.now + wait)
+		c.retryAt = c.manager.world.now + wait
+		c.schedule(c.retryAt)
 		return c.note(record.NoCredential, "the issuer failed; next attempt in "+wait.String())
 	}
 	if !c.issuer.ready() {
 		c.pending = true // until retryPending finds the issuer ready
-		return nil
+		return c.note(record.NoCredential, "the issuer is not ready")
 	}
 	return c.issue()
 }
@@ -240,11 +241,11 @@ func (c *certificate) note(outcome record.Outcome, detail string) error {
 // issue signs a new generation and writes the whole Secret in one update.
 func (c *certificate) issue() error {
 	m := c.manager
-	if c.key == nil || c.rotatesKey() {
+	if c.key == nil || c.rotatesKey() || c.secret.content == nil { // a key lives in its Secret
 		c.key = m.pki.newKey(algorithmOf(c.spec))
 	}
 	chain, cas := c.sign()
-	c.issuing, c.failures = false, 0
+	c.issuing, c.failures, c.retryAt = false, 0, 0
 	c.scheduleRenewal()
 	if err := c.note(record.OK, ""); err != nil {
 		return err
@@ -252,7 +253,9 @@ func (c *certificate) issue() error {
 	if err := m.world.api.write(c.secret, chain, c.key, cas); err != nil {
 		return err
 	}
-	m.retryPending()
+	if err := c.secret.proveHeld(m.world); err != nil {
+		return err
+	}
 	done := c.done
 	c.done = nil
 	for _, tell := range done {
@@ -280,7 +283,7 @@ func (c *certificate) sign() (chain, cas []*cert) {
 	duration := apiutil.DefaultCertDuration(c.spec.Spec.Duration)
 	fresh := m.pki.issue(
 		revisionName(c.name, c.revision), c.template, c.key, parent, m.world.now, duration)
-	c.previous, c.current = c.current, fresh
+	c.current = fresh
 	root := fresh
 	for !root.root() {
 		root = root.issuer
@@ -313,33 +316,40 @@ func (s *secret) held(chain, cas []*cert) (sent, trusted []*cert) {
 	if s.trust == nil {
 		return chain, cas
 	}
-	authority := s.trust.authority
-	if s.trust.crossSign && authority.previous != nil {
-		chain = append(chain, authority.manager.crossSigned(authority))
+	if s.trust.cross != nil {
+		chain = append(chain, s.trust.cross)
 	}
-	return chain, authority.generations(s.trust.refs)
+	return chain, s.trust.cas
 }
 
-// generations returns the CAs that the references name.
-func (c *certificate) generations(refs []scenarios.AuthorityRef) []*cert {
-	var out []*cert
-	for _, ref := range refs {
-		switch {
-		case ref == scenarios.Current:
-			out = append(out, c.current)
-		case c.previous != nil:
-			out = append(out, c.previous)
+// proveHeld proves a PublishTrust that waited for an issuance.
+func (s *secret) proveHeld(w *world) error {
+	if s.trust == nil || s.trust.action == "" {
+		return nil
+	}
+	action := s.trust.action
+	s.trust.action = ""
+	return w.prove(action, s.name, s.trustDetail())
+}
+
+func (s *secret) trustDetail() string {
+	return "ca.crt holds " + s.content.generation(s.content.cas).Trust
+}
+
+// crossSigned returns the current CA's name and key as certified by the last of the CAs that are
+// still trusted.
+func (m *certManager) crossSigned(authority *certificate, trusted []*cert) *cert {
+	current := authority.current
+	for i := len(trusted) - 1; i >= 0; i-- {
+		if trusted[i] == current {
+			continue
+		}
+		m.pki.certs++
+		return &cert{
+			id: m.pki.certs, name: current.name + "x", template: current.template,
+			key: current.key, issuer: trusted[i],
+			notBefore: current.notBefore, notAfter: current.notAfter,
 		}
 	}
-	return out
-}
-
-// crossSigned returns the current CA's name and key as certified by the previous CA.
-func (m *certManager) crossSigned(authority *certificate) *cert {
-	current, previous := authority.current, authority.previous
-	m.pki.certs++
-	return &cert{
-		id: m.pki.certs, name: current.name + "x", template: current.template, key: current.key,
-		issuer: previous, notBefore: current.notBefore, notAfter: current.notAfter,
-	}
+	return nil
 }

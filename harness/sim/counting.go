@@ -151,7 +151,7 @@ func (t *traffic) update(s *stream, target *pod) error {
 	if open != nil && open.same(v, s.source, target) {
 		return nil
 	}
-	if (open == nil) == v.outcome.Failed() && t.world.now-s.since >= t.successRow() {
+	if (open == nil) == v.outcome.Failed() && t.cuts(s, v) {
 		if err := t.cut(s, t.world.now); err != nil {
 			return err
 		}
@@ -165,6 +165,16 @@ func (t *traffic) update(s *stream, target *pod) error {
 		s.fail(target, v, t.world.now)
 	}
 	return nil
+}
+
+// cuts reports whether a pair that begins or ceases to fail ends the span of successes: it does
+// after a while, and at once when it is the source's last good one or the first again.
+func (t *traffic) cuts(s *stream, v verdict) bool {
+	failing := len(s.failing)
+	if v.outcome.Failed() {
+		failing++
+	}
+	return failing == len(s.targets) || t.world.now-s.since >= t.successRow()
 }
 
 // same reports whether the failure goes on: the same end rejects, for the same reason, the same

@@ -54,6 +54,7 @@ type mount struct {
 	cached  *content      // of Cache: what was fetched last
 	fetched time.Duration // of Cache: when
 	pending bool          // of Cache: a fetch is scheduled
+	seq     int           // invalidates scheduled fetches
 }
 
 // visible returns what a sync sees now: the reflector's or a fresh object, or the cached one.
@@ -76,17 +77,21 @@ func (m *mount) changed() {
 }
 
 // scheduleFetch finds the sync that will fetch the object anew: the first one of any of the node's
-// pods that finds the cached object older than the TTL.
+// pods that finds the cached object older than the TTL. While the kubelet is paused there is none.
 func (m *mount) scheduleFetch() {
-	if m.pending {
+	if m.pending || m.node.paused {
 		return
 	}
 	m.catchUp()
+	at := m.nextFetch()
+	if at == forever {
+		return // no pod mounts it now; a new one has it fetched
+	}
 	m.pending = true
-	m.node.world.at(m.nextFetch(), func() error {
-		m.pending = false
-		if m.node.paused {
-			return nil
+	seq := m.seq
+	m.node.world.at(at, func() error {
+		if m.seq != seq || m.node.paused {
+			return nil // fetched meanwhile, or resume looks again
 		}
 		m.fetch()
 		return nil
@@ -106,7 +111,7 @@ func (m *mount) catchUp() {
 func (m *mount) nextFetch() time.Duration {
 	first := forever
 	for _, p := range m.pods {
-		if p.up {
+		if !p.gone {
 			first = min(first, p.resyncs.after(m.fetched+m.node.plan.CacheTTL))
 		}
 	}
@@ -115,27 +120,39 @@ func (m *mount) nextFetch() time.Duration {
 
 // fetch takes the object into the cache, for the syncs from now on.
 func (m *mount) fetch() {
-	m.fetched, m.cached = m.node.world.now, m.secret.content
+	m.refresh()
 	for _, p := range m.pods {
 		p.scheduleSync(m.node.world.now)
 	}
 }
 
-// pause stops the kubelet (SIGSTOP): syncs that fall due are not done until it goes on.
-func (n *node) pause(action string) {
-	n.catchUp()
-	n.paused, n.since = true, n.world.now
+// refresh makes the cached object the current one.
+func (m *mount) refresh() {
+	m.fetched, m.cached = m.node.world.now, m.secret.content
+	m.pending = false
+	m.seq++
+}
+
+// pause stops the kubelet (SIGSTOP): syncs that fall due are not done until it goes on, and the
+// pods' timelines stand still. The proof is a sync that fell due and was not done.
+func (n *node) pause(action string) error {
+	if !n.paused {
+		n.catchUp()
+		n.paused, n.since = true, n.world.now
+	}
 	first := forever
 	var who *pod
 	for _, p := range n.pods {
-		if due := p.resyncs.after(n.world.now); p.up && due < first {
+		if p.gone {
+			continue
+		}
+		if due := p.resyncs.after(n.since); due < first {
 			first, who = due, p
 		}
 	}
 	if who == nil {
-		return
+		return nil
 	}
-	// The proof is a sync that fell due and was not done.
 	since := n.since
 	n.world.at(first, func() error {
 		if !n.paused || n.since != since {
@@ -143,40 +160,55 @@ func (n *node) pause(action string) {
 		}
 		return n.world.prove(action, n.plan.Name, "the due sync of "+who.plan.Name+" was held")
 	})
+	return nil
 }
 
-// resume continues the kubelet (SIGCONT): every sync that fell due meanwhile is done at once.
+// resume continues the kubelet (SIGCONT): every sync that fell due meanwhile is done at once, and
+// the others look at what changed meanwhile when they fall due.
 func (n *node) resume(action string) error {
-	if !n.paused {
-		return nil
-	}
-	n.paused = false
-	for _, p := range n.pods {
-		if !p.up || p.resyncs.after(n.since) > n.world.now {
-			continue
+	if n.paused {
+		n.paused = false
+		for _, p := range n.pods {
+			if p.gone || p.resyncs.after(n.since) > n.world.now {
+				continue
+			}
+			if err := n.syncNow(p); err != nil {
+				return err
+			}
 		}
-		if err := n.syncNow(p); err != nil {
-			return err
-		}
-	}
-	for _, m := range n.mounts {
-		if m.visible() != m.secret.content {
-			m.changed()
-		}
+		n.lookAgain()
 	}
 	return n.world.prove(action, n.plan.Name, "syncs go on")
 }
 
-// configure restarts the kubelet with other settings: it syncs every pod as it comes up.
+// lookAgain schedules what is needed for every volume to become what the API holds.
+func (n *node) lookAgain() {
+	for _, m := range n.mounts {
+		if n.plan.ChangeDetection == scenarios.Cache && m.cached != m.secret.content {
+			m.scheduleFetch()
+		}
+		for _, p := range m.pods {
+			if p.volume.content != m.visible() {
+				p.scheduleSync(n.world.now)
+			}
+		}
+	}
+}
+
+// configure restarts the kubelet with other settings: its cache is empty, and it syncs every pod as
+// it comes up.
 func (n *node) configure(settings scenarios.PlannedNode, action string) error {
 	n.catchUp()
 	n.plan.SyncFrequency = settings.SyncFrequency
 	n.plan.ChangeDetection = settings.ChangeDetection
 	n.plan.CacheTTL = settings.CacheTTL
 	n.paused = false
+	for _, m := range n.mounts {
+		m.refresh()
+	}
 	for _, p := range n.pods {
 		p.resyncs.every = settings.SyncFrequency
-		if !p.up {
+		if p.gone {
 			continue
 		}
 		if err := n.syncNow(p); err != nil {
@@ -209,7 +241,7 @@ func (n *node) syncNow(p *pod) error {
 
 // scheduleSync has the pod's next resync at or after t look at the Secret.
 func (p *pod) scheduleSync(t time.Duration) {
-	if !p.up || p.syncPending {
+	if p.gone || p.syncPending || p.node.paused {
 		return
 	}
 	p.syncPending = true
@@ -233,6 +265,10 @@ func (p *pod) sync() error {
 	if c == nil || c == p.volume.content {
 		return nil
 	}
+	if c.equal(p.volume.content) {
+		p.volume.content = c
+		return nil
+	}
 	if err := p.noteUnread(); err != nil {
 		return err
 	}
@@ -246,6 +282,7 @@ func (p *pod) noteUnread() error {
 	if !v.unread {
 		return nil
 	}
+	p.volume.unread = false
 	return p.node.world.emit(record.Span{
 		Kind: record.Project, Source: p.plan.Name, Outcome: record.OK,
 		From: v.content.written, To: v.at, Own: v.content.generation(v.content.cas),

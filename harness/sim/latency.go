@@ -53,22 +53,39 @@ func handshakeTime(g *group, algorithm keyAlgorithm) time.Duration {
 	return network + cpuTime(algorithm)
 }
 
-// latencyModel holds the quantiles of the log-normal spread, as factors of the median.
-type latencyModel [latencyStrata]float64
+// latencyModel holds the quantiles of the log-normal spread, as factors of the median, and the
+// histograms made of them: spans of few different counts are many.
+type latencyModel struct {
+	factors [latencyStrata]float64
+	made    map[latencyKey]*record.Histogram
+}
+
+type latencyKey struct {
+	median time.Duration
+	n      int64
+}
+
+// latencyMemory bounds how many histograms are kept.
+const latencyMemory = 1024
 
 func newLatencyModel() *latencyModel {
-	var m latencyModel
-	for i := range m {
+	m := latencyModel{made: map[latencyKey]*record.Histogram{}}
+	for i := range m.factors {
 		q := (float64(i) + 0.5) / latencyStrata
-		m[i] = math.Exp(latencySigma * math.Sqrt2 * math.Erfinv(2*q-1))
+		m.factors[i] = math.Exp(latencySigma * math.Sqrt2 * math.Erfinv(2*q-1))
 	}
 	return &m
 }
 
-// histogram returns n latencies around the median, spread as the model says.
+// histogram returns n latencies around the median, spread as the model says. It is shared: it must
+// not be changed.
 func (m *latencyModel) histogram(median time.Duration, n int64) *record.Histogram {
+	key := latencyKey{median, n}
+	if h := m.made[key]; h != nil {
+		return h
+	}
 	h := record.NewHistogram()
-	for i, factor := range m {
+	for i, factor := range m.factors {
 		low, high := int64(i)*(n/latencyStrata), int64(i+1)*(n/latencyStrata)
 		rest := n % latencyStrata
 		share := high - low + int64(i+1)*rest/latencyStrata - int64(i)*rest/latencyStrata
@@ -76,5 +93,9 @@ func (m *latencyModel) histogram(median time.Duration, n int64) *record.Histogra
 			h.Record(time.Duration(float64(median)*factor), share)
 		}
 	}
+	if len(m.made) >= latencyMemory {
+		clear(m.made)
+	}
+	m.made[key] = h
 	return h
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"crypto/x509"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,12 @@ type content struct {
 	certs    []*cert // tls.crt, leaf first
 	key      *key    // tls.key
 	cas      []*cert // ca.crt
+}
+
+// equal reports whether both hold the same files.
+func (c *content) equal(other *content) bool {
+	return c.key == other.key && slices.Equal(c.certs, other.certs) &&
+		slices.Equal(c.cas, other.cas)
 }
 
 // torn reports whether the key is not the leaf's.

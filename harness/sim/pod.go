@@ -24,10 +24,12 @@ type pod struct {
 	mount *mount
 	group *group
 
-	up    bool
-	since time.Duration // of being down
-	why   string        // it went down
-	epoch int           // counts processes, and invalidates their events
+	up      bool          // its process runs
+	gone    bool          // the pod itself is deleted, or not yet mounted
+	since   time.Duration // of being down
+	why     string        // it went down
+	restart string        // the action that will be proved by its coming up
+	epoch   int           // counts processes, and invalidates their events
 
 	resyncs     resyncs
 	syncPending bool
@@ -38,7 +40,7 @@ type pod struct {
 
 	state      credential.State // of the reload policy; its At is advanced lazily
 	reloadSeq  int              // invalidates scheduled reloads
-	starved    bool             // a read is due but no connection asks for it
+	straddled  bool             // a read that straddles a swap is under way
 	used       *content         // the generation in use, for telling first uses from restarts
 	skew       time.Duration
 	class      *class // nil while down
@@ -81,10 +83,10 @@ func (p *pod) filesChanged() error {
 		return p.load(now, p.volume.content, credential.Seen{Changed: true})
 	}
 	if torn := p.straddling(now); torn != nil {
-		at := p.state.At + 2*p.group.plan.ReadGap
-		return p.loadAt(at, torn)
+		p.loadAt(p.state.At+2*p.group.plan.ReadGap, torn)
+	} else {
+		p.scheduleReload()
 	}
-	p.scheduleReload()
 	return nil
 }
 
@@ -93,7 +95,7 @@ func (p *pod) filesChanged() error {
 func (p *pod) catchUp() {
 	now := p.node.world.now
 	for {
-		at, ok := p.nextRead()
+		at, ok := p.nextRead(0)
 		if !ok || at >= now {
 			return
 		}
@@ -101,13 +103,14 @@ func (p *pod) catchUp() {
 	}
 }
 
-// nextRead returns when the process reads its files next if nothing tells it to.
-func (p *pod) nextRead() (time.Duration, bool) {
+// nextRead returns when the process reads its files next, from the offset on, if nothing tells it
+// to.
+func (p *pod) nextRead(from time.Duration) (time.Duration, bool) {
 	at, ok := p.group.policy.Next(p.state)
 	if !ok {
 		return 0, false
 	}
-	at = max(at, 0)
+	at = max(at, from)
 	if p.group.policy.Due(p.state, at, credential.Seen{}) {
 		return at, true // by time alone
 	}
@@ -117,26 +120,31 @@ func (p *pod) nextRead() (time.Duration, bool) {
 	return p.nextDemand(at)
 }
 
-// scheduleReload schedules the read that will find the changed files.
+// scheduleReload schedules the read that will find the changed files, in place of any scheduled
+// before.
 func (p *pod) scheduleReload() {
-	at, ok := p.nextRead()
-	p.starved = !ok
-	if !ok || at > p.node.world.plan.Horizon {
+	p.reloadSeq++
+	w := p.node.world
+	at, ok := p.nextRead(w.now)
+	if !ok || at > w.plan.Horizon {
 		return
 	}
-	p.reloadSeq++
 	seq := p.reloadSeq
-	p.node.world.at(at, func() error {
+	w.at(at, func() error {
 		if p.reloadSeq != seq || !p.up {
 			return nil
 		}
-		return p.load(p.node.world.now, p.volume.content, credential.Seen{Demand: true})
+		if due, ok := p.nextRead(w.now); !ok || due > w.now {
+			p.scheduleReload() // who would have asked is down by now
+			return nil
+		}
+		return p.load(w.now, p.volume.content, credential.Seen{Demand: true})
 	})
 }
 
-// demandChanged is called when a new kind of connection begins to ask for contexts.
+// demandChanged is called when connections that were not made before begin to ask for contexts.
 func (p *pod) demandChanged() {
-	if p.up && p.starved {
+	if p.up && p.volume.unread && !p.straddled {
 		p.scheduleReload()
 	}
 }
@@ -159,13 +167,15 @@ func (p *pod) straddling(now time.Duration) *content {
 }
 
 // loadAt has a read that began earlier end at the offset with what it saw.
-func (p *pod) loadAt(at time.Duration, seen *content) error {
+func (p *pod) loadAt(at time.Duration, seen *content) {
 	p.reloadSeq++
+	p.straddled = true
 	seq := p.reloadSeq
 	p.node.world.at(at, func() error {
 		if p.reloadSeq != seq || !p.up {
 			return nil
 		}
+		p.straddled = false
 		began := p.state.At
 		if err := p.load(p.node.world.now, seen, credential.Seen{Demand: true}); err != nil {
 			return err
@@ -175,7 +185,6 @@ func (p *pod) loadAt(at time.Duration, seen *content) error {
 		p.scheduleReload()
 		return nil
 	})
-	return nil
 }
 
 // load is the process reading its files now: the workload core says whether that gives a context.
@@ -198,19 +207,21 @@ func (p *pod) load(now time.Duration, c *content, seen credential.Seen) error {
 	if keep {
 		return nil
 	}
-	p.used = c
+	if problem == "" && c == p.volume.content {
+		p.used = c
+	}
 	return p.become(classKey{c, p.group, p.skew, problem})
 }
 
 // reloadRow tells of a read. A generation that the pod used already, as after a restart, is no
-// news: its row has no extent.
+// news, nor is a mixture of two: its row has no extent.
 func (p *pod) reloadRow(now time.Duration, c *content, problem credential.Problem) record.Span {
 	row := record.Span{
 		Kind: record.Reload, From: c.written, Projected: p.volume.at, To: now,
 		Source: p.plan.Name, Outcome: record.OK, Own: c.generation(p.trusted(c)),
 		NotBefore: c.certs[0].notBefore, NotAfter: c.certs[0].notAfter,
 	}
-	if p.used != nil && p.used.revision == c.revision {
+	if p.used != nil && p.used.equal(c) || c != p.volume.content {
 		row.From, row.Projected = now, now
 	}
 	if problem != "" {
@@ -287,6 +298,7 @@ func (p *pod) stop(action scenarios.Action) error {
 	old := p.class
 	w.classes.leave(p)
 	p.up, p.since, p.why = false, w.now, "restart ("+action.Mode+")"
+	p.gone, p.restart, p.straddled = fresh, action.ID, false
 	p.epoch++
 	p.reloadSeq++
 	if err := w.traffic.moved(p, old); err != nil {
@@ -297,7 +309,7 @@ func (p *pod) stop(action scenarios.Action) error {
 		if p.epoch != epoch {
 			return nil
 		}
-		return p.start(fresh, action.ID)
+		return p.start()
 	})
 	return nil
 }
@@ -310,21 +322,22 @@ func (p *pod) startAfter(wait time.Duration) {
 		if p.epoch != epoch {
 			return nil
 		}
-		return p.start(true, "")
+		return p.start()
 	})
 }
 
 // start runs a new process, in a new pod with a fresh volume or in the old one. A new pod whose
-// Secret does not exist cannot mount it and waits.
-func (p *pod) start(fresh bool, action string) error {
+// Secret does not exist cannot mount it and waits, and no kubelet starts anything while paused.
+func (p *pod) start() error {
 	w := p.node.world
-	if fresh && (p.mount.secret.content == nil || p.node.paused) {
+	switch {
+	case p.node.paused:
+		p.why = "its kubelet is paused"
+		p.startAfter(mountRetry)
+		return nil
+	case p.gone && p.mount.secret.content == nil:
 		p.why = "its volume cannot be mounted"
-		if p.node.paused {
-			p.startAfter(mountRetry)
-		} else {
-			p.mount.secret.waiting = append(p.mount.secret.waiting, p)
-		}
+		p.mount.secret.waiting = append(p.mount.secret.waiting, p)
 		return nil
 	}
 	down := record.Span{
@@ -337,23 +350,39 @@ func (p *pod) start(fresh bool, action string) error {
 	p.up = true
 	p.epoch++
 	p.state = credential.State{}
-	if fresh {
-		p.resyncs.restart(w.now)
-		p.previous = projection{}
-		p.volume = projection{content: p.mount.secret.content, at: w.now, unread: true}
-		if p.node.plan.ChangeDetection == scenarios.Cache {
-			p.mount.fetch()
-		}
+	if p.gone {
+		p.mountAnew()
 	}
 	// The first connection makes the process read; it comes at once, if any does.
 	if err := p.load(w.now, p.volume.content, credential.Seen{Demand: true}); err != nil {
 		return err
 	}
+	p.spreadDemand()
+	action := p.restart
+	p.restart = ""
+	return w.prove(action, p.plan.Name, "a new process runs")
+}
+
+// mountAnew gives a new pod its volume.
+func (p *pod) mountAnew() {
+	now := p.node.world.now
+	p.gone = false
+	p.resyncs.restart(now)
+	p.previous = projection{}
+	p.volume = projection{content: p.mount.secret.content, at: now, unread: true}
+	if p.node.plan.ChangeDetection == scenarios.Cache {
+		p.mount.fetch()
+	}
+}
+
+// spreadDemand tells those whom the process will dial that somebody asks for their contexts.
+func (p *pod) spreadDemand() {
+	for _, s := range p.out {
+		for _, target := range s.targets {
+			target.demandChanged()
+		}
+	}
 	for _, a := range p.associations {
 		a.demandChanged()
 	}
-	if action == "" {
-		return nil
-	}
-	return w.prove(action, p.plan.Name, "a new process runs")
 }

@@ -59,6 +59,19 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 	if _, err := newCertManager(w, plan.World); err != nil {
 		problems = append(problems, fmt.Errorf("%w: %w", harness.ErrUnsupported, err))
 	}
+	for _, i := range plan.World.Issuers {
+		if i.Spec.CA == nil {
+			continue
+		}
+		if name := i.Namespace + "/" + i.Spec.CA.SecretName; w.api.secrets[name].owner == nil {
+			problems = append(problems, fmt.Errorf("%w: issuer %s: no Certificate makes Secret %s",
+				harness.ErrUnsupported, i.Name, name))
+		}
+	}
+	if plan.Start.Nanosecond() != 0 {
+		problems = append(problems, fmt.Errorf("%w: start %s is not on a whole second",
+			harness.ErrUnsupported, plan.Start.Format(time.RFC3339Nano)))
+	}
 	for _, g := range plan.Peers {
 		if s := w.api.secrets[g.Secret]; s == nil || s.owner == nil {
 			problems = append(problems, fmt.Errorf(
@@ -169,7 +182,7 @@ func (w *world) verdict(from, to *class) (verdict, error) {
 	from.peers[to] = v
 	if v.until <= w.plan.Horizon {
 		w.at(v.until, func() error {
-			if !from.alive() || !to.alive() || w.now < from.peers[to].until {
+			if !from.alive() || !to.alive() {
 				return nil
 			}
 			return w.traffic.revalidate(from, to)
