@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apiutil "github.com/cert-manager/cert-manager/pkg/api/util"
@@ -340,14 +341,14 @@ func (s *secret) trustDetail() string {
 // still trusted.
 func (m *certManager) crossSigned(authority *certificate, trusted []*cert) *cert {
 	current := authority.current
-	for i := len(trusted) - 1; i >= 0; i-- {
-		if trusted[i] == current {
+	for _, ca := range slices.Backward(trusted) {
+		if ca == current {
 			continue
 		}
 		m.pki.certs++
 		return &cert{
 			id: m.pki.certs, name: current.name + "x", template: current.template,
-			key: current.key, issuer: trusted[i],
+			key: current.key, issuer: ca,
 			notBefore: current.notBefore, notAfter: current.notAfter,
 		}
 	}

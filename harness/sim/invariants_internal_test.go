@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -13,54 +14,64 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// invariants returns what is wrong with a world between two events: every pair's open failure is as
-// a fresh judgement has it, and every volume that is behind the API has something scheduled.
-func (w *world) invariants() (wrong []string) {
-	note := func(format string, args ...any) {
-		wrong = append(wrong, fmt.Sprintf("%s: ", w.now)+fmt.Sprintf(format, args...))
-	}
-	troubles := map[*pod]int{}
+// inspection is what is wrong with a world between two events: every pair's open failure must be as
+// a fresh judgement has it, and every volume that is behind the API have something scheduled.
+type inspection struct {
+	world    *world
+	troubles map[*pod]int
+	wrong    []string
+}
+
+func (w *world) inspect() []string {
+	i := &inspection{world: w, troubles: map[*pod]int{}}
 	for _, s := range w.traffic.streams {
 		for _, target := range s.targets {
-			open := s.open[target]
-			if open != nil {
-				troubles[s.source]++
-				troubles[target]++
-			}
-			if !s.source.up {
-				continue
-			}
-			want, err := w.judge(s.source, target)
-			if err != nil {
-				note("judge: %v", err)
-			}
-			got := record.OK
-			if open != nil {
-				got = open.verdict.outcome
-			}
-			if got != want {
-				note("%s to %s counts %s and is %s", s.source.plan.Name, target.plan.Name, got, want)
-			}
+			i.pair(s, target)
 		}
 	}
 	for _, a := range w.traffic.associations {
-		if a.open != nil {
-			troubles[a.source]++
-			troubles[a.target]++
-		}
-		if a.up && (!a.source.up || !a.target.up) {
-			note("an association stands on a dead end")
-		}
+		i.association(a)
 	}
 	for _, p := range w.pods {
-		if troubles[p] != p.troubles {
-			note("%s has %d troubles, not %d", p.plan.Name, troubles[p], p.troubles)
+		if i.troubles[p] != p.troubles {
+			i.note("%s has %d troubles, not %d", p.plan.Name, i.troubles[p], p.troubles)
 		}
 		if p.behind() {
-			note("%s is behind and nothing is scheduled", p.plan.Name)
+			i.note("%s is behind and nothing is scheduled", p.plan.Name)
 		}
 	}
-	return wrong
+	return i.wrong
+}
+
+func (i *inspection) note(format string, args ...any) {
+	i.wrong = append(i.wrong, i.world.now.String()+": "+fmt.Sprintf(format, args...))
+}
+
+func (i *inspection) pair(s *stream, target *pod) {
+	open, got := s.open[target], record.OK
+	if open != nil {
+		got = open.verdict.outcome
+		i.troubles[s.source]++
+		i.troubles[target]++
+	}
+	if !s.source.up {
+		return
+	}
+	want, err := i.world.judge(s.source, target)
+	if err != nil || got != want {
+		i.note("%s to %s counts as %s and is %s (%v)",
+			s.source.plan.Name, target.plan.Name, got, want, err)
+	}
+}
+
+func (i *inspection) association(a *association) {
+	if a.open != nil {
+		i.troubles[a.source]++
+		i.troubles[a.target]++
+	}
+	if a.up && (!a.source.up || !a.target.up) {
+		i.note("an association stands on a dead end")
+	}
 }
 
 // judge executes the handshake of a pair anew, without the class cache.
@@ -90,25 +101,36 @@ func TestInvariants(t *testing.T) {
 			rt.Fatal(err)
 		}
 		w := opened.(*world)
-		for now := time.Duration(0); now <= plan.Horizon; now += 7*time.Second + 137*time.Millisecond {
-			for len(plan.Actions) > 0 && plan.Actions[0].At <= now {
-				action := plan.Actions[0]
-				plan.Actions = plan.Actions[1:]
-				if err := w.Sleep(t.Context(), action.At); err != nil {
-					rt.Fatal(err)
-				}
-				if err := w.Do(t.Context(), action); err != nil {
-					rt.Fatal(err)
-				}
+		const step = 7*time.Second + 137*time.Millisecond
+		for now := time.Duration(0); now <= plan.Horizon; now += step {
+			due := 0
+			for due < len(plan.Actions) && plan.Actions[due].At <= now {
+				due++
 			}
-			if err := w.Sleep(t.Context(), now); err != nil {
+			if err := w.advance(t.Context(), plan.Actions[:due], now); err != nil {
 				rt.Fatal(err)
 			}
-			if wrong := w.invariants(); len(wrong) > 0 {
+			plan.Actions = plan.Actions[due:]
+			if wrong := w.inspect(); len(wrong) > 0 {
 				rt.Fatal(wrong)
 			}
 		}
 	})
+}
+
+// advance does the actions at their offsets and sleeps to until.
+func (w *world) advance(
+	ctx context.Context, actions []scenarios.Action, until time.Duration,
+) error {
+	for _, action := range actions {
+		if err := w.Sleep(ctx, action.At); err != nil {
+			return err
+		}
+		if err := w.Do(ctx, action); err != nil {
+			return err
+		}
+	}
+	return w.Sleep(ctx, until)
 }
 
 type discard struct{}
@@ -149,7 +171,7 @@ func anyPlan(rt *rapid.T) scenarios.Plan {
 	}
 	for i := range rapid.IntRange(1, 9).Draw(rt, "faults") {
 		fault := anyFault(rt, plan)
-		fault.ID, fault.Fault = fmt.Sprint(i), i
+		fault.ID, fault.Fault = strconv.Itoa(i), i
 		fault.At = duration("at", 30*time.Minute)
 		if rapid.Bool().Draw(rt, "whole") {
 			fault.At = fault.At.Truncate(10 * time.Second)
@@ -179,7 +201,8 @@ func anyFault(rt *rapid.T, plan scenarios.Plan) scenarios.Action {
 		{Verb: scenarios.ConfigureKubelet, Node: node.Name, Kubelet: &node},
 		{Verb: scenarios.RemoveSecret, Secrets: secrets},
 		{Verb: scenarios.RestoreSecret, Secrets: secrets},
-		{Verb: scenarios.StopIssuer}, {Verb: scenarios.StartIssuer},
+		{Verb: scenarios.StopIssuer},
+		{Verb: scenarios.StartIssuer},
 		{Verb: scenarios.WriteTornPair, Secrets: secrets},
 		{Verb: scenarios.TrimBundle, Secrets: secrets, Keep: 1},
 		{
