@@ -111,14 +111,32 @@ func TestJUnit(t *testing.T) {
 	require.NoError(t, err)
 	var got suite
 	require.NoError(t, xml.Unmarshal(data, &got))
-	assert.Equal(t, 10, got.Tests)
-	assert.Len(t, got.Cases, 10)
-	assert.Equal(t, 2, got.Failures)
+	assert.Equal(t, 11, got.Tests)
+	assert.Len(t, got.Cases, 11)
+	assert.Equal(t, 3, got.Failures)
 	assert.Equal(t, 1, got.Errors)
-	assert.Equal(t, "new-connections", got.Cases[0].Name)
-	require.NotNil(t, got.Cases[0].Failure)
-	assert.Equal(t, r.Findings[0].Reason, got.Cases[0].Failure.Message)
-	assert.NotNil(t, got.Cases[9].Error)
+	assert.Equal(t, "expectation", got.Cases[0].Name)
+	require.NotNil(t, got.Cases[0].Failure, "a pass was expected")
+	assert.Equal(t, "new-connections", got.Cases[1].Name)
+	require.NotNil(t, got.Cases[1].Failure)
+	assert.Equal(t, r.Findings[0].Reason, got.Cases[1].Failure.Message)
+	assert.NotNil(t, got.Cases[10].Error)
+}
+
+// A known-bad scenario that does its duty leaves a pipeline green.
+func TestJUnitOfAnExpectedFailure(t *testing.T) {
+	s := newScene()
+	s.plan.Expect = scenarios.Expect{Verdict: "fail", Because: "trust-gap"}
+	s.fail("p-0", "p-1", 130*time.Second, 10, record.UnknownAuthority, nil, nil)
+	r := s.judge(t)
+	require.True(t, r.AsExpected)
+	data, err := junit(r)
+	require.NoError(t, err)
+	var got suite
+	require.NoError(t, xml.Unmarshal(data, &got))
+	assert.Zero(t, got.Failures+got.Errors)
+	assert.Equal(t, 2, got.Skipped)
+	assert.Equal(t, "fail, as expected: "+r.Findings[0].Reason, got.Cases[1].Skipped.Message)
 }
 
 func TestMarkdownKeepsItsTables(t *testing.T) {
