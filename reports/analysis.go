@@ -117,7 +117,7 @@ func (z *Analyzer) Write(span record.Span) error {
 	case record.Up, record.Down:
 		a.lifetime(&span)
 	case record.Lost:
-		z.note(fmt.Sprintf("rows from %s to %s are lost", moment(span.From), moment(span.To)))
+		z.note(fmt.Sprintf("rows from %s to %s are lost", Moment(span.From), Moment(span.To)))
 	case record.End:
 		a.complete = span.To >= a.plan.Horizon
 	case record.Project, record.Issue, record.Act, record.Clock:
@@ -203,7 +203,7 @@ func (a *Analysis) whole() string {
 	case a.problem != "":
 		return "the record is not whole: " + a.problem
 	case !a.complete:
-		return fmt.Sprintf("the record ends at %s of %s", moment(a.reached), moment(a.plan.Horizon))
+		return fmt.Sprintf("the record ends at %s of %s", Moment(a.reached), Moment(a.plan.Horizon))
 	}
 	return ""
 }

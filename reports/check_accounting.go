@@ -7,13 +7,13 @@ import "fmt"
 func checkAccounting(a *Analysis) (Status, string) {
 	b := a.balance()
 	sum := fmt.Sprintf("%s scheduled = %s ok + %s failed + %s skipped",
-		number(b.Scheduled), number(b.OK), number(b.Failed), number(b.Skipped))
+		Number(b.Scheduled), Number(b.OK), Number(b.Failed), Number(b.Skipped))
 	if gap := a.whole(); gap != "" && b.Unaccounted != 0 {
 		return Inconclusive, gap
 	}
 	if b.Unaccounted != 0 {
 		return Fail, fmt.Sprintf("%s, which leaves %s unaccounted for",
-			sum, number(b.Unaccounted))
+			sum, Number(b.Unaccounted))
 	}
 	if n := a.associations.inconsistent; n > 0 {
 		return Fail, "an association began while it stood, or ended while it did not, " + times(n)

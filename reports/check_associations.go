@@ -14,7 +14,7 @@ func checkAssociations(a *Analysis) (Status, string) {
 		return Fail, fmt.Sprintf(
 			"%s to associate failed for a credential reason, until %s; of %s "+
 				"%d had not come back when the run ended; the first was %s",
-			plural(t.count, "attempt"), moment(t.last.to),
+			plural(t.count, "attempt"), Moment(t.last.to),
 			plural(figures.Established, "association"), figures.DownAtEnd, a.describe(t.first))
 	}
 	switch {
@@ -29,6 +29,6 @@ func checkAssociations(a *Analysis) (Status, string) {
 			plural(figures.Dropped, "association"), figures.DownAtEnd)
 	}
 	return Pass, fmt.Sprintf("of %s, %s ended and came back, %s without one in all",
-		plural(figures.Established, "association"), number(figures.Dropped),
-		moment(figures.Lost.duration()))
+		plural(figures.Established, "association"), Number(figures.Dropped),
+		Moment(figures.Lost.duration()))
 }

@@ -13,14 +13,14 @@ func checkNewConnections(a *Analysis) (Status, string) {
 	if t.count > 0 {
 		return Fail, fmt.Sprintf("%s of %s failed for a credential reason, until %s; "+
 			"the first was %s",
-			number(t.count), a.connections(), moment(t.last.to), a.describe(t.first))
+			Number(t.count), a.connections(), Moment(t.last.to), a.describe(t.first))
 	}
 	if gap := a.thinEvidence(); gap != "" {
 		return Inconclusive, gap
 	}
 	reason := fmt.Sprintf("none of %s failed for a credential reason", a.connections())
 	if unreachable := a.attempts.of(record.Unreachable); unreachable > 0 {
-		reason += fmt.Sprintf("; %s found the peer down", number(unreachable))
+		reason += fmt.Sprintf("; %s found the peer down", Number(unreachable))
 	}
 	return Pass, reason
 }

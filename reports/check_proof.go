@@ -28,8 +28,8 @@ func checkProof(a *Analysis) (Status, string) {
 	case missing > 0:
 		action := a.plan.Actions[first]
 		return Inconclusive, fmt.Sprintf("of %s, %d never seen to take effect; the first is %s, "+
-			"due at %s", plural(total, "action"), missing, action.ID, moment(action.At))
+			"due at %s", plural(total, "action"), missing, action.ID, Moment(action.At))
 	}
 	return Pass, fmt.Sprintf("%s planned, each seen to take effect within %s of being due",
-		plural(total, "action"), moment(slowest))
+		plural(total, "action"), Moment(slowest))
 }

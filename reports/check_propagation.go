@@ -20,15 +20,15 @@ func checkPropagation(a *Analysis) (Status, string) {
 		return Fail, v.sentence(a)
 	case v.judged == 0 && v.pending > 0:
 		return Inconclusive, fmt.Sprintf("the record ends before the bound of %s was over for any "+
-			"of %s to a pod", moment(v.bound), plural(v.pending, "propagation"))
+			"of %s to a pod", Moment(v.bound), plural(v.pending, "propagation"))
 	case v.judged == 0 && v.superseded > 0:
 		return Inconclusive, fmt.Sprintf("each of %s to a pod was replaced before the bound of %s "+
-			"was over", plural(v.superseded, "write"), moment(v.bound))
+			"was over", plural(v.superseded, "write"), Moment(v.bound))
 	case v.judged == 0:
 		return Pass, "no Secret was written, so nothing had to propagate"
 	}
 	return Pass, fmt.Sprintf("%s to a pod, each within the bound of %s",
-		plural(v.judged, "propagation"), moment(v.bound))
+		plural(v.judged, "propagation"), Moment(v.bound))
 }
 
 // lateness gathers what became of writes at pods.
@@ -93,16 +93,16 @@ func (a *Analysis) current(u use, index int) bool {
 
 func (v *lateness) sentence(a *Analysis) string {
 	w := a.secrets.writes[v.write]
-	fate := "after " + moment(v.longest)
+	fate := "after " + Moment(v.longest)
 	if !v.arrived {
-		fate = "not within the " + moment(v.longest) + " that were left"
+		fate = "not within the " + Moment(v.longest) + " that were left"
 	}
 	never := ""
 	if v.never > 0 {
-		never = fmt.Sprintf(" (%s of them never)", number(v.never))
+		never = fmt.Sprintf(" (%s of them never)", Number(v.never))
 	}
 	return fmt.Sprintf("%s of %s to a pod came later than the bound%s; the worst was %s, "+
-		"written at %s, which reached %s %s; its bound is %s", number(v.late),
+		"written at %s, which reached %s %s; its bound is %s", Number(v.late),
 		plural(v.judged, "propagation"), never, a.generations.at(w.generation).Leaf,
-		moment(w.at), a.pods.name(v.pod), fate, moment(a.bounds.of(v.pod)))
+		Moment(w.at), a.pods.name(v.pod), fate, Moment(a.bounds.of(v.pod)))
 }

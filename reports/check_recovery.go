@@ -17,21 +17,21 @@ func checkRecovery(a *Analysis) (Status, string) {
 	late := a.tally(func(f *failure) bool { return f.outcome.Credential() && f.to > deadline })
 	if late.count > 0 {
 		return Fail, fmt.Sprintf("credential failures went on until %s, %s after the last fault "+
-			"ended at %s (bound %s); one of them was %s", moment(t.last.to),
-			moment(t.last.to-after), moment(after), moment(within), a.describe(late.first))
+			"ended at %s (bound %s); one of them was %s", Moment(t.last.to),
+			Moment(t.last.to-after), Moment(after), Moment(within), a.describe(late.first))
 	}
 	if a.plan.Horizon <= deadline {
 		return Inconclusive, fmt.Sprintf("the horizon %s leaves no time to recover: faults end at "+
-			"%s, the bound is %s", moment(a.plan.Horizon), moment(after), moment(within))
+			"%s, the bound is %s", Moment(a.plan.Horizon), Moment(after), Moment(within))
 	}
 	if gap := a.quietTail(deadline); gap != "" {
 		return Inconclusive, gap
 	}
 	if t.count == 0 {
-		return Pass, "no credential failure at all, up to " + moment(a.reached)
+		return Pass, "no credential failure at all, up to " + Moment(a.reached)
 	}
 	return Pass, fmt.Sprintf("the last credential failure was at %s, %s; the bound is %s after %s",
-		moment(t.last.to), relative(t.last.to-after), moment(within), moment(after))
+		Moment(t.last.to), relative(t.last.to-after), Moment(within), Moment(after))
 }
 
 // settle returns when recovery begins and how long it may take.
@@ -53,7 +53,7 @@ func (a *Analysis) quietTail(deadline time.Duration) string {
 	}
 	if made := a.attempts.made(deadline); made < attemptsMin {
 		return fmt.Sprintf("only %s made after %s, when recovery was due; %d are needed",
-			plural(made, "new connection"), moment(deadline), attemptsMin)
+			plural(made, "new connection"), Moment(deadline), attemptsMin)
 	}
 	return ""
 }
@@ -61,7 +61,7 @@ func (a *Analysis) quietTail(deadline time.Duration) string {
 // relative places a time beside the end of the last fault.
 func relative(d time.Duration) string {
 	if d < 0 {
-		return moment(-d) + " before the last fault ended"
+		return Moment(-d) + " before the last fault ended"
 	}
-	return moment(d) + " after the last fault ended"
+	return Moment(d) + " after the last fault ended"
 }

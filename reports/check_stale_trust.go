@@ -23,7 +23,7 @@ func checkStaleTrust(a *Analysis) (Status, string) {
 		return Pass, "no CA was withdrawn, so none could stay trusted"
 	}
 	return Pass, fmt.Sprintf("a CA was withdrawn %s; no pod trusted it longer than the bound of %s",
-		times(v.judged), moment(v.bound))
+		times(v.judged), Moment(v.bound))
 }
 
 // withdrawal is a CA leaving the published ca.crt of a Secret.
@@ -123,6 +123,6 @@ func (a *Analysis) trustBound(pod int) time.Duration {
 func (v *staleTrust) sentence(a *Analysis) string {
 	return fmt.Sprintf("%s trusted a withdrawn CA beyond the bound; the longest was %s, "+
 		"withdrawn at %s and trusted by %s for %s after that (bound %s)",
-		plural(v.stale, "pod"), v.worst.authority, moment(a.secrets.writes[v.worst.write].at),
-		a.pods.name(v.pod), moment(v.longest), moment(a.trustBound(v.pod)))
+		plural(v.stale, "pod"), v.worst.authority, Moment(a.secrets.writes[v.worst.write].at),
+		a.pods.name(v.pod), Moment(v.longest), Moment(a.trustBound(v.pod)))
 }

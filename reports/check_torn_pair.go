@@ -15,7 +15,7 @@ func checkTornPair(a *Analysis) (Status, string) {
 	case torn > 0:
 		reason := fmt.Sprintf("%s a key was taken into use with a certificate it does not "+
 			"belong to; the first time by %s at %s (%s)", times(torn), a.pods.name(first.pod),
-			moment(first.at), a.generations.at(first.generation).Leaf)
+			Moment(first.at), a.generations.at(first.generation).Leaf)
 		if t.count > 0 {
 			reason += fmt.Sprintf("; %s failed by it", plural(t.count, "attempt"))
 		}

@@ -14,7 +14,7 @@ func checkTrustGap(a *Analysis) (Status, string) {
 	t := a.tally(a.isTrustGap)
 	if t.count > 0 {
 		return Fail, fmt.Sprintf("%s met a CA that the other end did not trust, from %s to %s; "+
-			"the first was %s", plural(t.count, "attempt"), moment(t.first.from), moment(t.last.to),
+			"the first was %s", plural(t.count, "attempt"), Moment(t.first.from), Moment(t.last.to),
 			a.describe(t.first))
 	}
 	if gap := a.thinEvidence(); gap != "" {

@@ -16,7 +16,7 @@ func checkValidity(a *Analysis) (Status, string) {
 	held := a.heldExpired()
 	if t.count > 0 {
 		reason := fmt.Sprintf("%s met a certificate outside its validity, until %s; "+
-			"the first was %s", plural(t.count, "attempt"), moment(t.last.to), a.describe(t.first))
+			"the first was %s", plural(t.count, "attempt"), Moment(t.last.to), a.describe(t.first))
 		return Fail, reason + held.also()
 	}
 	if held.count > 0 {
@@ -62,7 +62,7 @@ func (e expiries) sentence(a *Analysis) string {
 	return fmt.Sprintf("%s a leaf stayed in use past its end; the longest was %s, "+
 		"which %s used for %s after it ended at %s", times(e.count),
 		a.generations.at(e.use.generation).Leaf, a.pods.name(e.pod),
-		moment(e.longest), moment(e.use.notAfter))
+		Moment(e.longest), Moment(e.use.notAfter))
 }
 
 // also is what to add to a reason that has told of failures already.
@@ -71,7 +71,7 @@ func (e expiries) also() string {
 		return ""
 	}
 	return fmt.Sprintf("; %s a leaf stayed in use past its end, for up to %s",
-		times(e.count), moment(e.longest))
+		times(e.count), Moment(e.longest))
 }
 
 // times writes how often something happened.
@@ -82,5 +82,5 @@ func times(n int64) string {
 	case 2:
 		return "twice"
 	}
-	return number(n) + " times"
+	return Number(n) + " times"
 }

@@ -20,7 +20,7 @@ func (a *Analysis) thinEvidence() string {
 	need := max(attemptsMin, int64(a.dials.pairs))
 	if made := a.attempts.made(since); made < need {
 		return fmt.Sprintf("only %s made after %s, fewer than the %s needed (%s)",
-			plural(made, "new connection"), moment(since), number(need),
+			plural(made, "new connection"), Moment(since), Number(need),
 			plural(int64(a.dials.pairs), "ordered pair"))
 	}
 	return ""

@@ -169,11 +169,11 @@ func TestMoment(t *testing.T) {
 		"1d30m": 24*time.Hour + 30*time.Minute,
 		"-5s":   -5 * time.Second, "10h": 10 * time.Hour, "1h30m": 90 * time.Minute,
 	} {
-		assert.Equal(t, want, moment(d))
+		assert.Equal(t, want, Moment(d))
 	}
-	assert.Equal(t, "1,234,567", number(1234567))
-	assert.Equal(t, "-1,000", number(-1000))
-	assert.Equal(t, "12", number(12))
+	assert.Equal(t, "1,234,567", Number(1234567))
+	assert.Equal(t, "-1,000", Number(-1000))
+	assert.Equal(t, "12", Number(12))
 }
 
 func TestAnalyzeRefusesAPlanWithoutHorizon(t *testing.T) {

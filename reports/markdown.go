@@ -15,7 +15,7 @@ var markdownTemplate string
 // markdown writes report.md, short enough for the summary of a CI job.
 func markdown(r *Report, pictures []picture) ([]byte, error) {
 	page, err := template.New("report.md").Funcs(template.FuncMap{
-		"cell": cell, "number": number, "moment": spell, "sign": sign,
+		"cell": cell, "number": Number, "moment": spell, "sign": sign,
 	}).Parse(markdownTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("parse template: %w", err)
@@ -49,5 +49,5 @@ func sign(status Status) string {
 
 // spell writes seconds for people.
 func spell(s Seconds) string {
-	return moment(s.duration().Round(time.Microsecond))
+	return Moment(s.duration().Round(time.Microsecond))
 }

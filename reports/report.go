@@ -185,8 +185,8 @@ func (e Expectation) String() string {
 func (r *Report) mainReason() (id, reason string) {
 	if r.Verdict == Pass {
 		return "", fmt.Sprintf("all %d checks hold, over %s new connections and %s propagations",
-			len(r.Findings)+len(r.Conditions), number(r.Balance.OK+r.Balance.Failed),
-			number(r.Propagation.Count))
+			len(r.Findings)+len(r.Conditions), Number(r.Balance.OK+r.Balance.Failed),
+			Number(r.Propagation.Count))
 	}
 	for _, result := range r.results() {
 		if result.status != r.Verdict {

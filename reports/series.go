@@ -144,8 +144,8 @@ func (a *Analysis) matrixPlot() plots.Matrix {
 	}
 	m := plots.Matrix{
 		Title: "Who could open a new connection to whom at the worst moment",
-		Caption: fmt.Sprintf("%s: %s of %s broken at %s", a.signature(), number(int64(broken)),
-			plural(int64(a.pairs()), "ordered pair"), moment(at)),
+		Caption: fmt.Sprintf("%s: %s of %s broken at %s", a.signature(), Number(int64(broken)),
+			plural(int64(a.pairs()), "ordered pair"), Moment(at)),
 		Names: a.groupNames(groups),
 	}
 	for i := range groups {

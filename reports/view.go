@@ -102,8 +102,8 @@ func figuresOf(r *Report) []figure {
 	made := r.Balance.OK + r.Balance.Failed
 	all := []figure{
 		{
-			"failed new connections", number(r.Balance.Failed),
-			fmt.Sprintf("of %s made, %s", number(made), share(r.Balance.Failed, made)),
+			"failed new connections", Number(r.Balance.Failed),
+			fmt.Sprintf("of %s made, %s", Number(made), share(r.Balance.Failed, made)),
 		},
 		{"outage", spell(r.Outage), "in which at least one ordered pair was failing"},
 		{
@@ -115,7 +115,7 @@ func figuresOf(r *Report) []figure {
 		all = append(all, figure{
 			"median propagation", spell(r.Propagation.P50),
 			fmt.Sprintf("99 %% within %s, all within %s (n = %s)", spell(r.Propagation.P99),
-				spell(r.Propagation.Max), number(r.Propagation.Count)),
+				spell(r.Propagation.Max), Number(r.Propagation.Count)),
 		})
 	}
 	if r.Disagreement.Count > 0 {
@@ -126,16 +126,16 @@ func figuresOf(r *Report) []figure {
 	}
 	if r.Associations.Established > 0 {
 		all = append(all, figure{
-			"associations dropped", number(r.Associations.Dropped),
+			"associations dropped", Number(r.Associations.Dropped),
 			fmt.Sprintf("of %s, %s re-established, down for %s in all",
-				number(r.Associations.Established), number(r.Associations.Reestablished),
+				Number(r.Associations.Established), Number(r.Associations.Reestablished),
 				spell(r.Associations.Lost)),
 		})
 	}
 	if r.ExpiredUse.Count > 0 {
 		all = append(all, figure{
-			"expired leaves in use", number(r.ExpiredUse.Count),
-			fmt.Sprintf("of %s, for %s on average", number(r.ExpiredUse.Of),
+			"expired leaves in use", Number(r.ExpiredUse.Count),
+			fmt.Sprintf("of %s, for %s on average", Number(r.ExpiredUse.Of),
 				spell(r.ExpiredUse.Mean)),
 		})
 	}
@@ -230,9 +230,9 @@ func (a *Analysis) boundOf(workload string) time.Duration {
 func reloadOf(group scenarios.PeerGroup) string {
 	switch group.Policy {
 	case "lazy-ttl":
-		return "when used, once older than " + moment(group.Every)
+		return "when used, once older than " + Moment(group.Every)
 	case "poll":
-		return "every " + moment(group.Every)
+		return "every " + Moment(group.Every)
 	case "watch":
 		return "when the files change"
 	case "watch-once":

@@ -9,10 +9,10 @@ import (
 	"github.com/certquake/certquake/harness/record"
 )
 
-// moment writes an offset or a duration for people: 390s is "6m30s", a year is "365d".
-func moment(d time.Duration) string {
+// Moment writes an offset or a duration for people: 390s is "6m30s", a year is "365d".
+func Moment(d time.Duration) string {
 	if d < 0 {
-		return "-" + moment(-d)
+		return "-" + Moment(-d)
 	}
 	switch {
 	case d < time.Second:
@@ -42,8 +42,8 @@ func moment(d time.Duration) string {
 	return text + clock
 }
 
-// number writes a count with commas.
-func number(n int64) string {
+// Number writes a count with commas.
+func Number(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
 		digits = digits[:i] + "," + digits[i:]
@@ -57,9 +57,9 @@ func plural(n int64, noun string) string {
 		return "1 " + noun
 	}
 	if stem, ok := strings.CutSuffix(noun, "y"); ok {
-		return number(n) + " " + stem + "ies"
+		return Number(n) + " " + stem + "ies"
 	}
-	return number(n) + " " + noun + "s"
+	return Number(n) + " " + noun + "s"
 }
 
 // describe tells one failure: when, between whom, what the end that decided it held and was shown.
@@ -71,7 +71,7 @@ func (a *Analysis) describe(f *failure) string {
 		own, other = other, own
 	}
 	text := fmt.Sprintf("%s -> %s at %s (%s", a.pods.name(f.source), a.pods.name(f.peer),
-		moment(f.from), f.outcome)
+		Moment(f.from), f.outcome)
 	switch {
 	case f.outcome == record.NoCredential:
 		text += fmt.Sprintf(": %s could not load %s", a.pods.name(judge), leafOf(own))

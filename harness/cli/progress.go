@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certquake/certquake/reports"
 	"github.com/certquake/certquake/scenarios"
 )
 
@@ -60,7 +61,7 @@ func (p *progress) report(at time.Duration, action *scenarios.Action) {
 	case action != nil && p.told == maxTold:
 		p.told++
 		p.say("%8s  and so on: %s actions in all; -v tells each", span(at),
-			number(int64(len(p.plan.Actions))))
+			reports.Number(int64(len(p.plan.Actions))))
 	case p.moving && p.detail != terse:
 		const width = 30
 		filled := int(int64(width) * int64(at) / int64(p.plan.Horizon))

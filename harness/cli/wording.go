@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,29 +22,9 @@ func span(d time.Duration) string {
 	return text
 }
 
-// moment prints a time as reports do: 313.26 is 5m13.3s, a year 365d.
+// moment prints a report's time as reports do.
 func moment(s reports.Seconds) string {
-	d := time.Duration(float64(s) * float64(time.Second)).Round(100 * time.Millisecond)
-	if d >= time.Hour {
-		d = d.Round(time.Second)
-	}
-	days, rest := d/(24*time.Hour), d%(24*time.Hour)
-	switch {
-	case days == 0:
-		return span(rest)
-	case rest == 0:
-		return fmt.Sprintf("%dd", days)
-	}
-	return fmt.Sprintf("%dd%s", days, span(rest))
-}
-
-// number prints a count with commas.
-func number(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	for i := len(digits) - 3; i > 0 && digits[i-1] != '-'; i -= 3 {
-		digits = digits[:i] + "," + digits[i:]
-	}
-	return digits
+	return reports.Moment(time.Duration(float64(s) * float64(time.Second)))
 }
 
 // tell prints. An error of standard output is kept by output, for Main; one of standard error has
