@@ -10,7 +10,8 @@ import (
 )
 
 // TestRecordedRuns judges recorded known-bad runs again, without any backend: what was found in
-// them must stay found, to the last figure. Use -update after a change of the report, and read the diff.
+// them must stay found, to the last figure. Use -update after a change of the report, and read the
+// difference.
 func TestRecordedRuns(t *testing.T) {
 	recorded, err := os.ReadDir("testdata/recorded")
 	require.NoError(t, err)
