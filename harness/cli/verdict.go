@@ -33,14 +33,14 @@ func printVerdict(w io.Writer, r *reports.Report, dir, reproduce string, d detai
 	b := r.Balance
 	item(w, "attempts", fmt.Sprintf("%s scheduled = %s ok + %s failed + %s skipped",
 		reports.Number(b.Scheduled), reports.Number(b.OK), reports.Number(b.Failed),
-			reports.Number(b.Skipped)))
+		reports.Number(b.Skipped)))
 	if b.Unaccounted != 0 {
 		item(w, "", reports.Number(b.Unaccounted)+" unaccounted for")
 	}
 	if b.Failed > 0 {
 		item(w, "worst moment", fmt.Sprintf("at %s: %s of %s pairs broken; %s of outage in all",
 			moment(r.Worst.At), reports.Number(int64(r.Worst.Broken)),
-				reports.Number(int64(r.Worst.Pairs)),
+			reports.Number(int64(r.Worst.Pairs)),
 			moment(r.Outage)))
 	}
 	// These two are for copying: they are not wrapped.
