@@ -1,7 +1,10 @@
 package scenarios
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
 	"fmt"
+	"math/big"
 	"net"
 	"slices"
 	"strconv"
@@ -9,6 +12,7 @@ import (
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/cert-manager/cert-manager/pkg/util/pki"
 )
 
 // complain gathers a problem at a path inside an object.
@@ -16,8 +20,13 @@ type complain func(path, what, hint string)
 
 // checkCertificate checks a Certificate by cert-manager's own limits, and that certquake supports
 // what it asks for.
-func checkCertificate(problem complain, certificate *certmanager.Certificate) {
+func checkCertificate(report complain, certificate *certmanager.Certificate) {
 	spec := &certificate.Spec
+	sound := true
+	problem := func(path, what, hint string) {
+		sound = false
+		report(path, what, hint)
+	}
 	if spec.SecretName == "" {
 		problem("spec.secretName", "is required", "")
 	} else if what := dnsSubdomain(spec.SecretName); what != "" {
@@ -33,6 +42,9 @@ func checkCertificate(problem complain, certificate *certmanager.Certificate) {
 			problem("spec.usages["+strconv.Itoa(i)+"]",
 				fmt.Sprintf("%q is no key usage", usage), didYouMean(string(usage), usages()))
 		}
+	}
+	if sound {
+		checkMints(problem, certificate)
 	}
 }
 
@@ -88,6 +100,29 @@ func checkSubject(problem complain, spec *certmanager.CertificateSpec) {
 			problem("spec.ipAddresses["+strconv.Itoa(i)+"]",
 				fmt.Sprintf("%q is not an IP address", address), "")
 		}
+	}
+}
+
+// checkMints issues the Certificate once, so that names which X.509 cannot hold are found here and
+// not in the middle of a run.
+func checkMints(problem complain, certificate *certmanager.Certificate) {
+	template, err := pki.CertificateTemplateFromCertificate(certificate)
+	if err != nil {
+		problem("spec", "cannot be issued: "+err.Error(), "")
+		return
+	}
+	template.SerialNumber, template.SignatureAlgorithm = big.NewInt(1), 0
+	public, private, err := ed25519.GenerateKey(nil)
+	if err == nil {
+		var der []byte
+		der, err = x509.CreateCertificate(nil, template, template, public, private)
+		if err == nil {
+			_, err = x509.ParseCertificate(der)
+		}
+	}
+	if err != nil {
+		problem("spec", "cannot be issued: "+err.Error(),
+			"dnsNames and emailAddresses are ASCII, uris are URIs")
 	}
 }
 

@@ -14,7 +14,8 @@ const (
 	podsMax    = 20_000
 	nodesMax   = 10_000
 	actionsMax = 200_000
-	syncMax    = 24 * time.Hour
+	streamsMax = 200_000
+	victimsMax = 2_000_000
 )
 
 // check gathers every problem with what a scenario means.
@@ -30,8 +31,48 @@ func check(c *checker) {
 		c.fault("faults["+strconv.Itoa(i)+"]", &c.s.Spec.Faults[i])
 	}
 	c.expect()
+	c.size()
 	if len(c.problems) == 0 {
 		c.actions()
+	}
+}
+
+// size bounds what the plan will hold, by arithmetic, before anything of it is made.
+func (c *checker) size() {
+	nodes, streams, actions, victims := 0, 0, 0, 0
+	for _, node := range c.s.nodes() {
+		nodes += min(max(1, node.Count), nodesMax)
+	}
+	for i := range c.s.Spec.Load {
+		if w := c.s.workloadNamed(c.s.Spec.Load[i].Workload); w != nil {
+			streams += min(w.replicas(), podsMax)
+		}
+	}
+	for i := range c.s.Spec.Faults {
+		f := &c.s.Spec.Faults[i]
+		times, each, pods := 1, 4, 0 // no fault but those of nodes has more steps
+		if f.Repeat != nil {
+			times = min(max(1, f.Repeat.Times), actionsMax+1)
+		}
+		if f.HoldSync != nil || f.SetKubelet != nil {
+			each = 2 * nodes
+		}
+		if f.Restart != nil {
+			pods = max(f.Restart.Pods, len(f.Restart.PodNames))
+		}
+		if f.SkewClock != nil {
+			pods = 2 * max(f.SkewClock.Pods, len(f.SkewClock.PodNames))
+		}
+		actions += times * each
+		victims += times * min(pods, podsMax)
+	}
+	if streams > streamsMax {
+		c.problem("load", fmt.Sprintf("makes more than %d streams", streamsMax), "")
+	}
+	// An upper bound: a fault of one node counts as one of all.
+	if actions > 4*actionsMax || victims > victimsMax {
+		c.problem("faults", fmt.Sprintf("may become more than %d actions", actionsMax),
+			"repeat fewer times, or on fewer nodes and pods")
 	}
 }
 
@@ -70,7 +111,7 @@ func (c *checker) nodeList() {
 			c.problem(path+".name", what, "")
 		}
 		c.kubelet(path+".kubelet", node.Kubelet)
-		if total += max(1, node.Count); total > nodesMax {
+		if total += min(max(1, node.Count), nodesMax+1); total > nodesMax {
 			c.problem(path, fmt.Sprintf("makes more than %d nodes", nodesMax), "")
 			return
 		}

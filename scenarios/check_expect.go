@@ -45,6 +45,10 @@ func (c *checker) expect() {
 		if condition.Name == "" {
 			c.problem(path+".name", "is empty", "")
 		}
+		if CheckID(condition.Name).Known() {
+			c.problem(path+".name", fmt.Sprintf("%q is the name of a check", condition.Name),
+				"choose a name of its own")
+		}
 		if condition.That == "" {
 			c.problem(path+".that", "is empty", "write a CEL expression that must be true")
 		}

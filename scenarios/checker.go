@@ -101,11 +101,11 @@ func (c *checker) node(path, name string) {
 
 // workload returns the workload named, or nil after a problem.
 func (c *checker) workload(path, name string) *Workload {
+	if w := c.s.workloadNamed(name); w != nil {
+		return w
+	}
 	var names []string
 	for i := range c.s.Spec.Workloads {
-		if c.s.Spec.Workloads[i].Name == name {
-			return &c.s.Spec.Workloads[i]
-		}
 		names = append(names, c.s.Spec.Workloads[i].Name)
 	}
 	if name != "" {
@@ -130,12 +130,17 @@ func (c *checker) pods(path, workload string, count int, names []string) {
 		c.problem(path+".pods",
 			fmt.Sprintf("%d is more than the %d pods of %s", count, replicas, workload), "")
 	}
+	exists, listed := map[string]bool{}, map[string]bool{}
+	for _, name := range podNames(workload, replicas) {
+		exists[name] = true
+	}
 	for i, name := range names {
 		at := path + ".podNames[" + strconv.Itoa(i) + "]"
-		if slices.Contains(names[:i], name) {
+		if listed[name] {
 			c.problem(at, fmt.Sprintf("%q is listed twice", name), "")
 		}
-		if !slices.Contains(podNames(workload, replicas), name) {
+		listed[name] = true
+		if !exists[name] {
 			c.problem(at, fmt.Sprintf("there is no pod %q", name), fmt.Sprintf(
 				"the pods of %s are %s", workload, podRange(workload, replicas)))
 		}

@@ -251,6 +251,7 @@ func (d *decoder) scalar(node *yaml.Node, into reflect.Value, path string, rules
 		return
 	}
 	if what, hint := rules.broken(into); what != "" {
+		into.SetZero() // what follows need not cope with it
 		d.problem(node, path, what, hint)
 	}
 }

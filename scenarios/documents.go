@@ -17,6 +17,10 @@ import (
 // inputMax bounds a scenario file and each manifest file, in bytes.
 const inputMax = 1 << 20
 
+// InputMax is the size in bytes of the largest scenario file that Parse takes: readers need not
+// read more than one byte beyond it.
+const InputMax = inputMax
+
 // documents parses a file into its YAML documents that hold something. Problems are gathered, and
 // then nothing is returned.
 func (c *collector) documents(file string, data []byte) []*yaml.Node {

@@ -15,6 +15,10 @@ type Duration time.Duration
 const durationPattern = `^[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))` +
 	`(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|ms|s|m|h))*$`
 
+// durationMax is a hundred years, as long as the longest-lived CAs. Offsets are sums of at most two
+// durations and a horizon, so they do not overflow.
+const durationMax = 100 * 8760 * time.Hour
+
 // std returns the duration as the standard library has it.
 func (d Duration) std() time.Duration { return time.Duration(d) }
 
@@ -29,6 +33,9 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	parsed, err := time.ParseDuration(string(text))
 	if err != nil {
 		return &valueError{fmt.Sprintf("%q is not a duration", text), durationHint(string(text))}
+	}
+	if parsed > durationMax || parsed < -durationMax {
+		return &valueError{what: fmt.Sprintf("%s is more than %s", text, Duration(durationMax))}
 	}
 	*d = Duration(parsed)
 	return nil

@@ -3,7 +3,6 @@ package scenarios
 import (
 	"cmp"
 	"fmt"
-	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strconv"
@@ -66,7 +65,7 @@ type expansion struct {
 	id      string // <fault>[<index>], with #<n> of a repeated one
 	fault   int
 	at      time.Duration
-	victims *rand.Rand
+	lot     string // names the dice that draw its victims
 	actions []Action
 }
 
@@ -99,20 +98,30 @@ func (e *expansion) pods(workload string, names []string, count int) []string {
 			pods = append(pods, pod.Name)
 		}
 	}
-	drawn := e.victims.Perm(len(pods))[:min(count, len(pods))]
-	slices.Sort(drawn)
-	victims := make([]string, len(drawn))
-	for i, index := range drawn {
-		victims[i] = pods[index]
+	// Each pod draws by itself, so that another pod leaves the draws of the others as they are.
+	drawn := map[string]uint64{}
+	for _, pod := range pods {
+		drawn[pod] = Rand(e.plan.Seed, e.lot+"/"+pod).Uint64()
 	}
-	return victims
+	byLot := slices.SortedFunc(slices.Values(pods), func(a, b string) int {
+		return cmp.Compare(drawn[a], drawn[b])
+	})
+	spared := map[string]bool{}
+	for _, pod := range byLot[min(count, len(byLot)):] {
+		spared[pod] = true
+	}
+	return slices.DeleteFunc(pods, func(pod string) bool { return spared[pod] })
 }
 
 // expandFaults returns the plan's actions in order of time, then as written.
 func (s *Scenario) expandFaults(plan *Plan) []Action {
 	var actions []Action
+	seen := map[string]int{}
 	for i := range s.Spec.Faults {
-		for _, each := range s.performances(plan, i) {
+		names, _ := s.Spec.Faults[i].kinds()
+		lot := "victims/" + names[0] + "#" + strconv.Itoa(seen[names[0]])
+		seen[names[0]]++
+		for _, each := range s.performances(plan, i, lot) {
 			actions = append(actions, each.actions...)
 		}
 	}
@@ -120,15 +129,14 @@ func (s *Scenario) expandFaults(plan *Plan) []Action {
 	return actions
 }
 
-// performances expands each performance of a fault.
-func (s *Scenario) performances(plan *Plan, index int) []*expansion {
+// performances expands each performance of a fault, whose victims are drawn by the lot.
+func (s *Scenario) performances(plan *Plan, index int, lot string) []*expansion {
 	f := &s.Spec.Faults[index]
 	names, kind := f.kinds()
 	times, every := 1, time.Duration(0)
 	if f.Repeat != nil {
 		times, every = f.Repeat.Times, f.Repeat.Every.std()
 	}
-	victims := Rand(plan.Seed, "fault-"+strconv.Itoa(index)+"/victims")
 	var performed []*expansion
 	for n := range times {
 		id := fmt.Sprintf("%s[%d]", names[0], index)
@@ -136,7 +144,7 @@ func (s *Scenario) performances(plan *Plan, index int) []*expansion {
 			id += "#" + strconv.Itoa(n+1)
 		}
 		e := &expansion{
-			s: s, plan: plan, id: id, fault: index, victims: victims,
+			s: s, plan: plan, id: id, fault: index, lot: lot + "/" + strconv.Itoa(n),
 			at: f.At.std() + time.Duration(n)*every,
 		}
 		kind.expand(e)

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -44,8 +45,8 @@ func (s *Scenario) plan(seed uint64) Plan {
 	for i := range s.Spec.Workloads {
 		s.planWorkload(&plan, &s.Spec.Workloads[i])
 	}
-	for i := range s.Spec.Load {
-		planStreams(&plan, i, &s.Spec.Load[i])
+	for i, name := range loadNames(s.Spec.Load) {
+		planStreams(&plan, name, &s.Spec.Load[i])
 	}
 	plan.Actions = s.expandFaults(&plan)
 	plan.Expect = resolveExpect(plan.Expect, plan.Actions)
@@ -76,11 +77,21 @@ func (n Node) copies() []string {
 	if n.Count == 0 {
 		return []string{n.Name}
 	}
-	names := make([]string, min(n.Count, nodesMax))
+	names := make([]string, min(max(n.Count, 0), nodesMax))
 	for i := range names {
 		names[i] = n.Name + "-" + strconv.Itoa(i)
 	}
 	return names
+}
+
+// workloadNamed returns the workload of the name, or nil.
+func (s *Scenario) workloadNamed(name string) *Workload {
+	for i := range s.Spec.Workloads {
+		if s.Spec.Workloads[i].Name == name {
+			return &s.Spec.Workloads[i]
+		}
+	}
+	return nil
 }
 
 // nodesNamed returns the planned nodes of a name: all copies of a node, or one of them.
@@ -122,10 +133,14 @@ func (s *Scenario) planWorkload(plan *Plan, w *Workload) {
 	plan.Peers = append(plan.Peers, group)
 	nodes := plan.Nodes
 	if len(w.Nodes) > 0 {
+		allowed := map[string]bool{}
+		for _, name := range w.Nodes {
+			for _, node := range s.nodesNamed(name) {
+				allowed[node] = true
+			}
+		}
 		nodes = slices.DeleteFunc(slices.Clone(nodes), func(n PlannedNode) bool {
-			return !slices.ContainsFunc(w.Nodes, func(name string) bool {
-				return slices.Contains(s.nodesNamed(name), n.Name)
-			})
+			return !allowed[n.Name]
 		})
 	}
 	for i := range w.replicas() {
@@ -155,16 +170,30 @@ func uniform(dice *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(dice.Int64N(int64(d)))
 }
 
-// planStreams adds the streams of one load. First is drawn from a fixed range, so that it does not
-// change with the number of targets.
-func planStreams(plan *Plan, index int, load *Load) {
+// loadNames names each load by whom it dials, and by its number among those that dial the same, so
+// that its dice do not depend on where it stands in the file.
+func loadNames(loads []Load) []string {
+	names := make([]string, len(loads))
+	seen := map[string]int{}
+	for i := range loads {
+		name := strings.Join(loads[i].to(), "+")
+		key := loads[i].Workload + ">" + name
+		names[i] = name + "#" + strconv.Itoa(seen[key])
+		seen[key]++
+	}
+	return names
+}
+
+// planStreams adds the streams of one load, whose dice are of its name. First is drawn from a fixed
+// range, so that it does not change with the number of targets.
+func planStreams(plan *Plan, name string, load *Load) {
 	const firsts = 1 << 30
 	every := load.NewConnections.Rate.Interval()
 	for _, pod := range plan.Pods {
 		if pod.Workload != load.Workload {
 			continue
 		}
-		dice := Rand(plan.Seed, "peer/"+pod.Name+"/dial-"+strconv.Itoa(index))
+		dice := Rand(plan.Seed, "peer/"+pod.Name+"/dial/"+name)
 		plan.Streams = append(plan.Streams, Stream{
 			Source: pod.Name, To: load.to(), Every: every,
 			Phase: uniform(dice, every), First: dice.IntN(firsts),

@@ -23,7 +23,7 @@ server completes and checks a scenario whose first line is
 			if err != nil {
 				return fmt.Errorf("make the schema: %w", err)
 			}
-			_, err = fmt.Fprintf(env.Stdout, "%s\n", schema)
+			_, err = fmt.Fprintf(env.Stdout, "%s", schema)
 			return err
 		},
 	}

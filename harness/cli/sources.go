@@ -90,7 +90,7 @@ func collect(env *Env, args []string) ([]source, error) {
 
 func collectOne(env *Env, arg string) ([]source, error) {
 	if arg == stdinName {
-		data, err := io.ReadAll(env.Stdin)
+		data, err := io.ReadAll(io.LimitReader(env.Stdin, scenarios.InputMax+1))
 		if err != nil {
 			return nil, fmt.Errorf("read standard input: %w", err)
 		}
@@ -115,11 +115,21 @@ func collectOne(env *Env, arg string) ([]source, error) {
 }
 
 func collectFile(path string) ([]source, error) {
-	data, err := os.ReadFile(path) //nolint:gosec // the file the user named
+	data, err := readBounded(path)
 	if err != nil {
 		return nil, usage(fmt.Errorf("read scenario: %w", err), "")
 	}
 	return []source{{path, path, data, os.DirFS(filepath.Dir(path))}}, nil
+}
+
+// readBounded reads a file, but not more of it than shows that it is too large.
+func readBounded(path string) ([]byte, error) {
+	file, err := os.Open(path) //nolint:gosec // the file, or in the folder, the user named
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return io.ReadAll(io.LimitReader(file, scenarios.InputMax+1))
 }
 
 // sourceHint says what a scenario argument may be.
@@ -136,10 +146,11 @@ func collectDir(dir string) ([]source, error) {
 	for _, entry := range entries {
 		path := filepath.Join(dir, entry.Name())
 		ext := filepath.Ext(path)
-		if entry.IsDir() || ext != ".yaml" && ext != ".yml" {
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() ||
+			ext != ".yaml" && ext != ".yml" {
 			continue
 		}
-		data, err := os.ReadFile(path) //nolint:gosec // in the folder the user named
+		data, err := readBounded(path)
 		if err != nil {
 			return nil, usage(fmt.Errorf("read scenario: %w", err), "")
 		}
