@@ -35,6 +35,7 @@ type Analysis struct {
 	starts       [][]time.Duration
 	due          map[string]time.Duration // by action
 	proofs       map[string]time.Duration // by action, the first at or after it was due
+	provings     map[string]*proving      // by action, of those with subjects; nil before a proof
 
 	broken []breakage // when each ordered pair was broken, merged and in order of pair and time
 	peak   peak
@@ -113,7 +114,7 @@ func (z *Analyzer) Write(span record.Span) error {
 	case record.Reload:
 		z.reload(&span)
 	case record.Proof:
-		a.prove(span.Action, span.To)
+		a.prove(span.Action, span.Source, span.To)
 	case record.Up, record.Down:
 		a.lifetime(&span)
 	case record.Lost:
@@ -153,12 +154,22 @@ func (z *Analyzer) reload(span *record.Span) {
 	})
 }
 
-// prove remembers the first proof of an action at or after it was due.
-func (a *Analysis) prove(action string, at time.Duration) {
-	if _, seen := a.proofs[action]; seen {
+// prove remembers the first proof of an action at or after it was due: of each of its subjects, the
+// latest of these, if it has any.
+func (a *Analysis) prove(action, subject string, at time.Duration) {
+	if due, planned := a.due[action]; !planned || at < due {
 		return
 	}
-	if due, planned := a.due[action]; planned && at >= due {
+	if a.provings == nil {
+		a.provings = provings(a.plan.Actions)
+	}
+	if p := a.provings[action]; p != nil {
+		if p.take(subject, at) {
+			a.proofs[action] = p.latest
+		}
+		return
+	}
+	if _, seen := a.proofs[action]; !seen {
 		a.proofs[action] = at
 	}
 }

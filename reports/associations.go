@@ -17,18 +17,28 @@ type associations struct {
 	dropped      int64
 	again        int64 // re-established
 	lost         time.Duration
+	pooled       map[int]bool // sources of rows for all of their associations at once
+	endings      []ending
 	inconsistent int64 // rows that cannot follow the rows before them
 }
 
 // association is one long-lived association.
 type association struct {
+	source, peer int
+
 	up    bool
 	stood bool // it was up at some time
 	since time.Duration
 }
 
+// ending is an established association that ended.
+type ending struct {
+	stretch
+	source, peer int
+}
+
 func newAssociations() associations {
-	return associations{states: map[[2]int]*association{}}
+	return associations{states: map[[2]int]*association{}, pooled: map[int]bool{}}
 }
 
 func (s *associations) add(span *record.Span, source, peer int) {
@@ -38,13 +48,16 @@ func (s *associations) add(span *record.Span, source, peer int) {
 	if peer < 0 { // a row for all of a source's associations at once
 		if span.Outcome == record.OK {
 			s.established += max(span.Count, 1)
+			s.pooled[source] = true
 		}
 		return
 	}
 	pair := [2]int{source, peer}
 	state, known := s.states[pair]
 	if !known {
-		state = &association{up: span.Kind == record.Drop, since: span.From}
+		state = &association{
+			source: source, peer: peer, up: span.Kind == record.Drop, since: span.From,
+		}
 		state.stood = state.up
 		s.states[pair] = state
 		s.order = append(s.order, state)
@@ -54,7 +67,7 @@ func (s *associations) add(span *record.Span, source, peer int) {
 	}
 	switch {
 	case span.Kind == record.Drop:
-		s.drop(state, span.To)
+		s.drop(state, stretch{span.From, span.To})
 	case span.Outcome == record.OK:
 		s.establish(state, span.To)
 	case span.Outcome == record.Skipped:
@@ -64,13 +77,14 @@ func (s *associations) add(span *record.Span, source, peer int) {
 	}
 }
 
-func (s *associations) drop(state *association, at time.Duration) {
+func (s *associations) drop(state *association, at stretch) {
 	if !state.up {
 		s.inconsistent++
 		return
 	}
 	s.dropped++
-	state.up, state.since = false, at
+	state.up, state.since = false, at.to
+	s.endings = append(s.endings, ending{at, state.source, state.peer})
 }
 
 func (s *associations) establish(state *association, at time.Duration) {
@@ -85,6 +99,12 @@ func (s *associations) establish(state *association, at time.Duration) {
 		s.established++
 	}
 	state.up, state.stood, state.since = true, true, at
+}
+
+// stood reports whether the association stood at some time, as far as the record tells.
+func (s *associations) stood(source, peer int) bool {
+	state := s.states[[2]int{source, peer}]
+	return state != nil && state.stood || s.pooled[source]
 }
 
 // open returns how many associations that once stood are down at the end, and the time all

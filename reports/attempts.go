@@ -74,6 +74,23 @@ func (t *attempts) made(since time.Duration) int64 {
 	return total
 }
 
+// shaken returns the number of attempts that reached TLS.
+func (t *attempts) shaken() int64 {
+	var total int64
+	for i, outcome := range t.outcomes {
+		if reachedTLS(outcome) {
+			total += t.counts[i]
+		}
+	}
+	return total
+}
+
+// reachedTLS reports whether an attempt with the outcome tells anything of credentials: it
+// succeeded or failed because of them. A peer that was not reached shows neither.
+func reachedTLS(outcome record.Outcome) bool {
+	return outcome == record.OK || outcome.Credential()
+}
+
 // since returns how many of the span's attempts lie at or after the offset.
 func (s attempted) since(offset time.Duration) int64 {
 	switch {

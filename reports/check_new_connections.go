@@ -2,18 +2,23 @@ package reports
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/certquake/certquake/harness/record"
 )
 
 // checkNewConnections fails when any new connection failed for a credential reason. Peers that were
-// down, and the end of the run, are no such reasons.
+// down, and the end of the run, are no such reasons. It is inconclusive when connections between
+// pods that were up failed for a reason that is none of a credential.
 func checkNewConnections(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool { return !f.association && f.outcome.Credential() })
 	if t.count > 0 {
 		return Fail, fmt.Sprintf("%s of %s failed for a credential reason, until %s; "+
 			"the first was %s",
 			Number(t.count), a.connections(), Moment(t.last.to), a.describe(t.first))
+	}
+	if gap := a.strayFailures(); gap != "" {
+		return Inconclusive, gap
 	}
 	if gap := a.thinEvidence(); gap != "" {
 		return Inconclusive, gap
@@ -23,4 +28,37 @@ func checkNewConnections(a *Analysis) (Status, string) {
 		reason += fmt.Sprintf("; %s found the peer down", Number(unreachable))
 	}
 	return Pass, reason
+}
+
+// strayFailures returns which connections between pods that were up failed for no credential
+// reason, or nothing.
+func (a *Analysis) strayFailures() string {
+	t := a.tally(a.isStray)
+	if t.count == 0 {
+		return ""
+	}
+	var kinds []string
+	for _, outcome := range a.attempts.outcomes {
+		of := a.tally(func(f *failure) bool { return f.outcome == outcome && a.isStray(f) })
+		if of.count > 0 {
+			kinds = append(kinds, fmt.Sprintf("%s %s", Number(of.count), outcome))
+		}
+	}
+	return fmt.Sprintf("%s of %s failed between pods that were up, for no credential reason (%s); "+
+		"the first was %s",
+		Number(t.count), a.connections(), strings.Join(kinds, ", "), a.describe(t.first))
+}
+
+// isStray reports whether a new connection failed without a credential reason although neither end
+// was down. That a peer was unreachable is only held against a record that shows pods' lifetimes.
+func (a *Analysis) isStray(f *failure) bool {
+	switch {
+	case f.association:
+		return false
+	case f.outcome == record.Timeout || f.outcome == record.Other:
+		return a.aliveIn(f.stretch, f.count, f.source, f.peer)
+	case f.outcome == record.Unreachable:
+		return a.lifetimes() && a.aliveIn(f.stretch, f.count, f.peer)
+	}
+	return false
 }

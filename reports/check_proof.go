@@ -2,7 +2,11 @@ package reports
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/certquake/certquake/scenarios"
 )
 
 // checkProof is inconclusive when an action of the plan was not seen to take effect: then the run
@@ -28,8 +32,69 @@ func checkProof(a *Analysis) (Status, string) {
 	case missing > 0:
 		action := a.plan.Actions[first]
 		return Inconclusive, fmt.Sprintf("of %s, %d never seen to take effect; the first is %s, "+
-			"due at %s", plural(total, "action"), missing, action.ID, Moment(action.At))
+			"due at %s%s", plural(total, "action"), missing, action.ID, Moment(action.At),
+			a.unproved(action))
 	}
 	return Pass, fmt.Sprintf("%s planned, each seen to take effect within %s of being due",
 		plural(total, "action"), Moment(slowest))
+}
+
+// proving is an action of several subjects, each of which needs its own proof.
+type proving struct {
+	left   []string // subjects without a proof
+	latest time.Duration
+}
+
+// provings returns the actions that need a proof of each subject.
+func provings(actions []scenarios.Action) map[string]*proving {
+	all := map[string]*proving{}
+	for _, action := range actions {
+		if names := subjects(action); len(names) > 0 {
+			all[action.ID] = &proving{left: slices.Clone(names)}
+		}
+	}
+	return all
+}
+
+// take takes the proof of one subject and reports whether it was the last that lacked one.
+func (p *proving) take(subject string, at time.Duration) bool {
+	i := slices.Index(p.left, subject)
+	if i < 0 {
+		return false
+	}
+	p.left = slices.Delete(p.left, i, i+1)
+	p.latest = max(p.latest, at)
+	return len(p.left) == 0
+}
+
+// subjects returns the pods or Secrets that an action must be proved for one by one, none when a
+// single proof speaks for the whole of it.
+func subjects(action scenarios.Action) []string {
+	switch action.Verb {
+	case scenarios.RestartPods, scenarios.SetClock:
+		return action.Pods
+	case scenarios.PublishTrust, scenarios.RemoveSecret, scenarios.RestoreSecret,
+		scenarios.TrimBundle, scenarios.WriteTornPair, scenarios.RestorePair:
+		return action.Secrets
+	case scenarios.Reissue, scenarios.PauseSync, scenarios.ResumeSync, scenarios.ConfigureKubelet,
+		scenarios.StopIssuer, scenarios.StartIssuer:
+		return nil
+	}
+	return nil
+}
+
+// unprovedNamed is how many subjects without a proof a reason names.
+const unprovedNamed = 5
+
+// unproved words which subjects of an action lack a proof, nothing when all or no single one do.
+func (a *Analysis) unproved(action scenarios.Action) string {
+	p := a.provings[action.ID]
+	if p == nil || len(p.left) == len(subjects(action)) {
+		return ""
+	}
+	names := strings.Join(p.left[:min(len(p.left), unprovedNamed)], ", ")
+	if more := len(p.left) - unprovedNamed; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return "; it was not seen for " + names
 }

@@ -51,9 +51,12 @@ func (a *Analysis) quietTail(deadline time.Duration) string {
 	if gap := a.thinEvidence(); gap != "" {
 		return gap
 	}
-	if made := a.attempts.made(deadline); made < attemptsMin {
-		return fmt.Sprintf("only %s made after %s, when recovery was due; %d are needed",
-			plural(made, "new connection"), Moment(deadline), attemptsMin)
+	demands := a.demandSince(deadline)
+	for _, d := range demands {
+		if d.reached < attemptsMin {
+			return fmt.Sprintf("%s, when recovery was due; %d are needed",
+				d.shortfall(deadline, demands), attemptsMin)
+		}
 	}
 	return ""
 }

@@ -20,7 +20,8 @@ func checkTrustGap(a *Analysis) (Status, string) {
 	if gap := a.thinEvidence(); gap != "" {
 		return Inconclusive, gap
 	}
-	return Pass, a.connections() + ", and each end trusted the other's CA"
+	return Pass, plural(a.attempts.shaken(), "new connection") +
+		", and each end trusted the other's CA"
 }
 
 func (a *Analysis) isTrustGap(f *failure) bool {

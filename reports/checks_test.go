@@ -28,6 +28,7 @@ func TestChecks(t *testing.T) {
 		{
 			"peers were down", scenarios.NewConnections, func(s *scene) {
 				s.fail("p-0", "p-1", 3*time.Minute, 5, record.Unreachable, nil, nil)
+				s.down("p-1", 3*time.Minute, 185*time.Second)
 			}, Pass,
 			"none of 1,200 new connections failed for a credential reason; 5 found the peer down",
 		},
@@ -68,6 +69,7 @@ func TestChecks(t *testing.T) {
 				s.plan.Peers[0].Associations = "ring"
 				s.associate(0, 1, record.OK)
 				s.drop(3 * time.Minute)
+				s.down("p-1", 3*time.Minute, 185*time.Second)
 				s.associate(190*time.Second, 1, record.OK)
 			}, Pass,
 			"of 1 association, 1 ended and came back, 10s without one in all",
@@ -88,6 +90,7 @@ func TestChecks(t *testing.T) {
 				s.plan.Peers[0].Associations = "ring"
 				s.associate(0, 1, record.OK)
 				s.drop(599 * time.Second)
+				s.down("p-1", 599*time.Second, s.plan.Horizon)
 			}, Inconclusive,
 			"of 1 association that ended, 1 had not come back when the run did",
 		},

@@ -46,24 +46,26 @@ func judgeConditions(plan scenarios.Plan, r *Report) ([]ConditionResult, error) 
 	}
 	for i, condition := range plan.Expect.Conditions {
 		holds, err := evaluate(programs[i], variables)
-		if err != nil {
-			return nil, fmt.Errorf("%w: expect.conditions[%d] %q: %w",
-				ErrCondition, i, condition.Name, err)
-		}
-		results = append(results, conclude(condition, holds, r))
+		results = append(results, conclude(condition, holds, err, r))
 	}
 	return results, nil
 }
 
-// conclude turns a truth into a result. What holds of an incomplete run need not hold of the whole.
-func conclude(condition scenarios.Condition, holds bool, r *Report) ConditionResult {
-	result := ConditionResult{Name: condition.Name, That: condition.That}
+// conclude turns a truth into a result. A condition that cannot be evaluated on this report, for
+// want of a field or a value, shows nothing; nor does what holds, or not, of an incomplete run.
+func conclude(
+	condition scenarios.Condition, holds bool, err error, r *Report,
+) ConditionResult {
+	result := ConditionResult{
+		Name: condition.Name, That: condition.That, Status: Inconclusive,
+	}
 	switch {
+	case err != nil:
+		result.Reason = "it cannot be evaluated: " + err.Error()
+	case !r.Complete:
+		result.Reason = fmt.Sprintf("it is %t so far, but the record is not complete", holds)
 	case !holds:
 		result.Status, result.Reason = Fail, "it is false: "+condition.That
-	case !r.Complete:
-		result.Status = Inconclusive
-		result.Reason = "it is true so far, but the record is not complete"
 	default:
 		result.Status, result.Reason = Pass, "it is true"
 	}

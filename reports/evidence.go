@@ -3,6 +3,8 @@ package reports
 import (
 	"fmt"
 	"time"
+
+	"github.com/certquake/certquake/harness/record"
 )
 
 // attemptsMin is the fewest new connections from which "none failed" says anything: by the rule of
@@ -10,20 +12,114 @@ import (
 const attemptsMin = 30
 
 // thinEvidence returns why a check that found no failed new connection proves nothing, or nothing
-// when enough were tried since the first fault: at least attemptsMin, and one for each ordered
-// pair.
+// when the pods of every workload that dials reached TLS often enough since the first fault: at
+// least attemptsMin times, and once for each ordered pair.
 func (a *Analysis) thinEvidence() string {
 	if len(a.plan.Streams) == 0 {
 		return "no load: the scenario schedules no new connections"
 	}
 	since := a.firstFault()
-	need := max(attemptsMin, int64(a.dials.pairs))
-	if made := a.attempts.made(since); made < need {
-		return fmt.Sprintf("only %s made after %s, fewer than the %s needed (%s)",
-			plural(made, "new connection"), Moment(since), Number(need),
-			plural(int64(a.dials.pairs), "ordered pair"))
+	demands := a.demandSince(since)
+	for _, d := range demands {
+		need := max(attemptsMin, d.pairs)
+		if d.reached < need {
+			return fmt.Sprintf("%s, fewer than the %s needed (%s)", d.shortfall(since, demands),
+				Number(need), plural(d.pairs, "ordered pair"))
+		}
 	}
 	return ""
+}
+
+// demand is what the pods of one workload dialled.
+type demand struct {
+	workload string
+	pairs    int64 // ordered pairs that its pods are due to dial
+	made     int64 // attempts that were made
+	reached  int64 // those of them that reached TLS
+}
+
+// demandSince returns the demands of the workloads that dial, in the order of the plan's streams,
+// with their attempts at or after the offset.
+func (a *Analysis) demandSince(since time.Duration) []demand {
+	var demands []demand
+	numbers := map[string]int{}
+	of := make([]int, len(a.pods.names)) // by pod, 1 + the index of its demand
+	for _, stream := range a.plan.Streams {
+		pod := a.pods.index(stream.Source)
+		if !a.dials.planned(pod) || of[pod] > 0 {
+			continue
+		}
+		workload := a.dials.workloads[pod]
+		number, seen := numbers[workload]
+		if !seen {
+			number = len(demands)
+			numbers[workload] = number
+			demands = append(demands, demand{workload: workload})
+		}
+		of[pod] = number + 1
+		demands[number].pairs += int64(a.dials.peersOf(pod))
+	}
+	for _, span := range a.attempts.spans {
+		if span.source < 0 || of[span.source] == 0 {
+			continue
+		}
+		d := &demands[of[span.source]-1]
+		outcome, count := a.attempts.outcomes[span.outcome], span.since(since)
+		if outcome != record.Skipped {
+			d.made += count
+		}
+		if reachedTLS(outcome) {
+			d.reached += count
+		}
+	}
+	return demands
+}
+
+// shortfall words how little the demand shows after the offset. It names the workload if it is one
+// of several.
+func (d demand) shortfall(since time.Duration, demands []demand) string {
+	by := ""
+	if len(demands) > 1 {
+		by = " by workload " + d.workload
+	}
+	if d.made == d.reached {
+		return fmt.Sprintf("only %s made%s after %s",
+			plural(d.made, "new connection"), by, Moment(since))
+	}
+	return fmt.Sprintf("of %s made%s after %s only %s reached TLS",
+		plural(d.made, "new connection"), by, Moment(since), Number(d.reached))
+}
+
+// lifetimes reports whether the record shows when pods were down: it is whole, so that no Down row
+// is missing.
+func (a *Analysis) lifetimes() bool { return a.whole() == "" }
+
+// aliveIn reports whether the pods were all up at one of n attempts that are spread evenly over the
+// stretch. Pod -1 is taken to have been up.
+func (a *Analysis) aliveIn(s stretch, n int64, pods ...int) bool {
+	var downs []stretch
+	for _, pod := range pods {
+		if pod >= 0 && pod < len(a.downs) {
+			downs = append(downs, a.downs[pod]...)
+		}
+	}
+	apart := s.to - s.from
+	if n > 1 {
+		apart /= time.Duration(n - 1)
+	}
+	covered := s.from // everything before it is explained
+	started := false
+	for _, down := range union(downs) {
+		if down.to < s.from || down.from > s.to {
+			continue
+		}
+		if !started && down.from > s.from || started && down.from-covered > apart {
+			return true
+		}
+		started = true
+		covered = max(covered, down.to)
+	}
+	return !started || covered < s.to
 }
 
 // firstFault returns the offset of the plan's first action, 0 without any.

@@ -128,17 +128,33 @@ func (a *Analysis) mended(f *failure, grace time.Duration) time.Duration {
 // outages returns when at least one ordered pair was failing for a credential reason, merged and in
 // order. A failure lasts until its source's next attempt at any peer: with one failing pair among
 // many that is how long the source went on failing, not how long it takes to come round again. Two
-// failures of one pair in a row are one outage.
+// failures of one pair in a row are one outage, in however many rows they were recorded.
 func (a *Analysis) outages() []stretch {
-	var all []stretch
+	var failing []*failure
 	for i := range a.failures {
-		f := &a.failures[i]
-		if f.outcome.Credential() {
-			until := a.mended(f, a.dials.every(f.source, f.association))
-			all = append(all, stretch{f.from, until})
+		if a.failures[i].outcome.Credential() {
+			failing = append(failing, &a.failures[i])
 		}
 	}
+	slices.SortStableFunc(failing, func(a, b *failure) int {
+		return cmp.Or(cmp.Compare(a.source, b.source), cmp.Compare(a.peer, b.peer),
+			cmp.Compare(a.from, b.from))
+	})
+	var all []stretch
+	for i, f := range failing {
+		until := a.mended(f, a.dials.every(f.source, f.association))
+		if i+1 < len(failing) && a.inARow(f, failing[i+1]) {
+			until = max(until, failing[i+1].from)
+		}
+		all = append(all, stretch{f.from, until})
+	}
 	return union(all)
+}
+
+// inARow reports whether no attempt of the pair lies between its two failures.
+func (a *Analysis) inARow(f, next *failure) bool {
+	return f.source == next.source && f.peer == next.peer && f.association == next.association &&
+		next.from-f.to <= a.nextAttempt(f)
 }
 
 // union merges stretches that overlap or touch.

@@ -68,11 +68,16 @@ func (a *Analysis) scheduled() int64 {
 	return total
 }
 
-// pairs returns how many ordered pairs were tried: those that dial or, without load, those that
-// associate.
+// pairs returns how many ordered pairs were tried: those that dial, and those that only associate.
 func (a *Analysis) pairs() int {
 	if a.dials.pairs > 0 {
-		return a.dials.pairs
+		pairs := a.dials.pairs
+		for pair := range a.associations.states {
+			if a.dials.pairEvery(pair[0], pair[1]) == 0 {
+				pairs++
+			}
+		}
+		return pairs
 	}
 	return len(a.associations.order)
 }

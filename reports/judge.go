@@ -7,8 +7,8 @@ import (
 )
 
 // Judge computes every figure, judges the run by every check and by the scenario's own conditions,
-// and compares the verdict with the expected one. Its error is of a condition that does not compile
-// or cannot be evaluated; CheckConditions finds most of those before a run.
+// and compares the verdict with the expected one. Its error is of a condition that does not
+// compile, which CheckConditions finds before a run.
 //
 // The verdict is fail when any check or condition fails, even in a run that is incomplete or whose
 // faults lack proof: what was seen to go wrong went wrong. Else it is inconclusive when any is
@@ -81,5 +81,18 @@ func (r *Report) conclude() {
 		case Pass:
 		}
 	}
-	r.AsExpected = r.Complete && r.Verdict == r.Expected.Verdict && (r.Verdict != Fail || because)
+	r.AsExpected = r.Complete && r.Verdict == r.Expected.Verdict &&
+		(r.Verdict != Fail || because && r.trustworthy())
+}
+
+// trustworthy reports whether a failure, though expected, is of the run that was planned: every
+// fault took effect and every attempt is accounted for, unless it is one of these that was to fail.
+func (r *Report) trustworthy() bool {
+	for _, f := range r.Findings {
+		needed := f.ID == scenarios.Proof || f.ID == scenarios.Accounting
+		if needed && f.Status != Pass && string(f.ID) != r.Expected.Because {
+			return false
+		}
+	}
+	return true
 }

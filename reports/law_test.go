@@ -29,7 +29,7 @@ func lawOf(pods int, sync, cache, every time.Duration, policy string) Law {
 	return NewLaw(plan)
 }
 
-// The numbers are FACTS E's: derived there by hand and checked by a million draws.
+// The numbers were derived by hand and checked by a million draws.
 func TestLaw(t *testing.T) {
 	kubelet := lawOf(1, time.Minute, 0, 0, "watch")
 	akka := lawOf(1, time.Minute, 0, 5*time.Minute, "lazy-ttl")
@@ -59,7 +59,7 @@ func TestLaw(t *testing.T) {
 	}
 }
 
-// FACTS E's fleet figures are of draws, so they hold to a few per mille only.
+// The fleet figures are of draws, so they hold to a few per mille only.
 func TestFleetLaw(t *testing.T) {
 	for _, row := range []struct {
 		pods      int

@@ -144,12 +144,12 @@ type Fault struct {
 }
 
 // ExitCode returns 0 when the run went as the scenario expects, 3 when it was inconclusive against
-// expectation, and 1 for any other surprise.
+// expectation or is incomplete, and 1 for any other surprise.
 func (r *Report) ExitCode() int {
 	switch {
 	case r.AsExpected:
 		return 0
-	case r.Verdict == Inconclusive:
+	case r.Verdict == Inconclusive, !r.Complete:
 		return 3
 	}
 	return 1
