@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// checkPropagation fails when a written Secret was not in use by a live pod that mounts it within
-// the pod's bound. A write that a newer one replaced before its bound was over is not judged, nor
-// is one for a pod that was down at its deadline: it reads the Secret anew when it starts.
+// checkPropagation fails when a written Secret, or a newer one, was not in use by a live pod that
+// mounts it within the pod's bound. Of a pod that is down then, what it takes into use as it comes
+// up counts. A write that is torn, or that a torn one or a deletion replaced before its bound was
+// over, is not judged: nobody need use it.
 func checkPropagation(a *Analysis) (Status, string) {
 	var v lateness
 	for pod := range a.plan.Pods {
@@ -51,16 +52,29 @@ func (v *lateness) judge(a *Analysis, pod int, history []int) {
 		}
 		deadline := w.at + bound
 		switch {
-		case i+1 < len(history) && a.secrets.writes[history[i+1]].at <= deadline:
+		case a.unusable(w) || i+1 < len(history) && a.spoiled(history[i+1], deadline):
 			v.superseded++
 		case deadline > a.reached:
 			v.pending++
-		case a.downAt(pod, deadline):
 		default:
-			v.judged++
-			v.compare(a, pod, index, deadline)
+			at, up := a.upFrom(pod, deadline)
+			if up {
+				v.judged++
+				v.compare(a, pod, index, at)
+			}
 		}
 	}
+}
+
+// unusable reports whether a write is of content that a careful reader refuses.
+func (a *Analysis) unusable(w write) bool {
+	return w.generation < 0 || a.generations.at(w.generation).Torn
+}
+
+// spoiled reports whether the write that followed another made it hard to get at in time.
+func (a *Analysis) spoiled(next int, deadline time.Duration) bool {
+	w := a.secrets.writes[next]
+	return w.at <= deadline && a.unusable(w)
 }
 
 // compare finds whether the pod used the write, or a newer one, by the deadline.

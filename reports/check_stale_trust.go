@@ -99,14 +99,16 @@ func (v *staleTrust) judge(a *Analysis, w withdrawal) {
 	}
 }
 
-// trusted returns for how long after the deadline the pod went on trusting the CA.
+// trusted returns for how long after the deadline the pod went on trusting the CA. Of a pod that is
+// down then, what it takes into use as it comes up counts.
 func (a *Analysis) trusted(pod int, w withdrawal, deadline time.Duration) time.Duration {
+	deadline, up := a.upFrom(pod, deadline)
 	i := a.inUse(pod, deadline)
-	if i < 0 || a.downAt(pod, deadline) {
+	if i < 0 || !up || deadline >= w.until {
 		return 0
 	}
 	u := a.uses[pod][i]
-	if u.write >= w.write || !slices.Contains(a.generations.trust[u.generation], w.authority) {
+	if !slices.Contains(a.generations.trust[u.generation], w.authority) {
 		return 0
 	}
 	return min(a.until(pod, i), w.until) - deadline

@@ -316,7 +316,7 @@ func TestChecks(t *testing.T) {
 				s.write(130*time.Second, gen("s/2", "root/1"))
 				s.rows[4].Own = gen("s/1b", "root/1")
 			}, Pass,
-			"2 propagations to a pod, each within the bound of 26.3s",
+			"4 propagations to a pod, each within the bound of 26.3s",
 		},
 		{
 			"the same content again", scenarios.Propagation, func(s *scene) {

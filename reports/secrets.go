@@ -2,6 +2,7 @@ package reports
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
@@ -73,7 +74,7 @@ func (s *secrets) content(secret int) int {
 }
 
 // find returns the write that content in use came from, or -1: the one at the given offset, else
-// the newest up to now with the same leaf.
+// the newest up to now of the same content.
 func (s *secrets) find(
 	secret int, written, now time.Duration, generation int, known *generations,
 ) int {
@@ -86,14 +87,22 @@ func (s *secrets) find(
 			return history[i]
 		}
 	}
-	leaf := known.at(generation).Leaf
+	used := known.at(generation)
 	for _, index := range slices.Backward(history) {
 		w := s.writes[index]
-		if w.at <= now && w.generation >= 0 && known.at(w.generation).Leaf == leaf {
+		if w.at <= now && w.generation >= 0 && projects(known.at(w.generation), used) {
 			return index
 		}
 	}
 	return -1
+}
+
+// projects reports whether content in use is that of a written generation: all of it, or as a
+// reader takes it that trusts the first CA alone.
+func projects(written, used record.Generation) bool {
+	first, _, _ := strings.Cut(written.Trust, "+")
+	return written.Leaf == used.Leaf && written.Chain == used.Chain && written.Torn == used.Torn &&
+		(written.Trust == used.Trust || first == used.Trust)
 }
 
 // secretOf returns the secret a pod mounts, or -1.

@@ -88,6 +88,20 @@ func (a *Analysis) downAt(pod int, at time.Duration) bool {
 	})
 }
 
+// upFrom returns the offset, or when the pod came up next if it is down then; false if it never
+// did.
+func (a *Analysis) upFrom(pod int, at time.Duration) (time.Duration, bool) {
+	if !a.downAt(pod, at) {
+		return at, true
+	}
+	for _, start := range a.starts[pod] {
+		if start >= at {
+			return start, true
+		}
+	}
+	return 0, false
+}
+
 // inUse returns the index of what the pod had in use at the offset, or -1.
 func (a *Analysis) inUse(pod int, at time.Duration) int {
 	uses := a.uses[pod]
