@@ -10,7 +10,7 @@ FUZZ := $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x
 .DEFAULT_GOAL := help
 
 help: ## Print this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 scenario: build ## Run the default scenario on the simulator: the Akka docs' own manifests
 	$(BIN) run akka-rotation
@@ -41,6 +41,13 @@ bench: ## Measure; compare two runs with `make benchstat OLD=a NEW=b`
 benchstat: ## Compare two outputs of make bench
 	$(TOOL) benchstat $(OLD) $(NEW)
 
+embedded: ## Build the embedded Kubernetes (groundwork, not driven by any backend yet): minutes at first
+	cd clusters/embedded/controlplane && $(GO) run ./build -o $(CURDIR)/bin
+
+test-embedded: embedded ## Run the embedded Kubernetes' own end-to-end tests, as root or not
+	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
+	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
+
 golden: ## Rewrite the golden files
 	$(GO) test ./scenarios ./reports/... ./harness/... -update
 
@@ -57,4 +64,4 @@ cross: ## Build for linux, darwin and windows
 clean: ## Remove what the targets above made
 	rm -rf bin runs bench.txt
 
-.PHONY: help scenario scenarios build test race fuzz laws bench benchstat golden lint fmt cross clean
+.PHONY: help scenario scenarios build test race embedded test-embedded fuzz laws bench benchstat golden lint fmt cross clean
