@@ -121,7 +121,7 @@ func (z *Analyzer) Write(span record.Span) error {
 		z.note(fmt.Sprintf("rows from %s to %s are lost", Moment(span.From), Moment(span.To)))
 	case record.End:
 		a.complete = span.To >= a.plan.Horizon
-	case record.Project, record.Issue, record.Act, record.Clock:
+	case record.Begin, record.Project, record.Issue, record.Act, record.Clock:
 		// These explain a run to its reader; no figure is computed from them.
 	}
 	return nil

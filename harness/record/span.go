@@ -31,7 +31,7 @@ type Header struct {
 	Seed     uint64    `json:"seed"`
 	Backend  string    `json:"backend"`
 	Basis    Basis     `json:"basis"`
-	Base     time.Time `json:"base"` // the instant offsets count from
+	Base     time.Time `json:"base"` // planned for offset 0; a Begin row tells when it really was
 }
 
 // Kind says what a span tells of.
@@ -39,6 +39,9 @@ type Kind string
 
 // The kinds of rows. Attempts are Handshake and Associate; the others tell what changed.
 const (
+	// Begin is offset 0 in a backend that runs in wall time, after its world came up: Detail is
+	// the instant, as RFC 3339. In virtual time it is Header.Base and there is no such row.
+	Begin Kind = "begin"
 	// Handshake is a canary dial: a new connection, confirmed by a byte, then closed.
 	Handshake Kind = "handshake"
 	// Associate is an attempt to establish a long-lived association.

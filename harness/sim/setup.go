@@ -1,12 +1,10 @@
 package sim
 
 import (
-	"crypto/tls"
 	"time"
 
+	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
-	"github.com/certquake/certquake/workloads/credential"
-	"github.com/certquake/certquake/workloads/handshake"
 )
 
 // begin builds the world at offset 0.
@@ -74,27 +72,9 @@ func (n *node) mount(s *secret) *mount {
 
 // newGroup translates a workload's settings into those of the workload core.
 func newGroup(index int, planned scenarios.PeerGroup) *group {
-	curves := make([]tls.CurveID, len(planned.Curves))
-	for i, id := range planned.Curves {
-		curves[i] = tls.CurveID(id)
-	}
 	return &group{
-		index: index, plan: planned,
-		policy: credential.Policy{
-			Kind: credential.PolicyKind(planned.Policy), Every: planned.Every,
-			KeepLastGood: planned.KeepLastGood,
-		},
-		read: credential.Settings{
-			Pinned: planned.Pinned, Trust: credential.Trust(planned.Trust),
-			PairCheck: credential.PairCheck(planned.PairCheck),
-			Chain:     credential.Chain(planned.Chain),
-		},
-		tls: handshake.Settings{
-			MinVersion: planned.MinVersion, MaxVersion: planned.MaxVersion,
-			CipherSuites: planned.CipherSuites, Curves: curves,
-			PeerRule:       handshake.PeerRule(planned.PeerRule),
-			VerifyHostname: planned.VerifyHostname, Resumption: planned.Resumption,
-		},
+		index: index, plan: planned, policy: harness.Policy(planned),
+		read: harness.Reading(planned), tls: harness.TLS(planned),
 		dials: map[*group]bool{}, dialledBy: map[*group]bool{},
 	}
 }

@@ -1,0 +1,37 @@
+// Package clusters says what a Kubernetes cluster is to the harness: a Target. The packages below
+// bring clusters up, package kube performs plans on any of them.
+package clusters
+
+import (
+	"context"
+	"errors"
+
+	"k8s.io/client-go/rest"
+
+	"github.com/certquake/certquake/scenarios"
+)
+
+// ErrBroken is wrapped by the error of a cluster that could not be brought up, or that broke in the
+// middle of a run: nothing is proved either way.
+var ErrBroken = errors.New("the cluster does not work")
+
+// Perform has a cluster do an action that is no matter of its API, such as stopping a kubelet, and
+// returns once the effect was seen, with a sentence that says what was seen.
+type Perform func(ctx context.Context, action scenarios.Action) (seen string, err error)
+
+// Target is a running cluster with cert-manager in it.
+type Target struct {
+	Config     *rest.Config
+	Kubeconfig string            // the file, for people
+	Nodes      map[string]string // planned node: the name it has in the cluster
+	Image      string            // of the workload program
+	Versions   map[string]string // of Kubernetes, cert-manager and so on, for reports
+	// Performs has the actions that the cluster does itself. What is in neither Performs nor
+	// package kube is not possible on this cluster.
+	Performs map[scenarios.Verb]Perform
+	// Broken is closed when the cluster ended by itself; Cause then tells why.
+	Broken <-chan struct{}
+	Cause  func() error
+	// Down removes everything that bringing it up made.
+	Down func(ctx context.Context) error
+}
