@@ -4,16 +4,16 @@ package clusters
 
 import (
 	"context"
-	"errors"
 
 	"k8s.io/client-go/rest"
 
+	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
 )
 
 // ErrBroken is wrapped by the error of a cluster that could not be brought up, or that broke in the
 // middle of a run: nothing is proved either way.
-var ErrBroken = errors.New("the cluster does not work")
+var ErrBroken = harness.ErrBroken
 
 // Perform has a cluster do an action that is no matter of its API, such as stopping a kubelet, and
 // returns once the effect was seen, with a sentence that says what was seen.

@@ -36,8 +36,12 @@ type World interface {
 // ErrUnsupported is wrapped by what Check returns.
 var ErrUnsupported = errors.New("not supported by this backend")
 
+// ErrBroken is wrapped by the error of a world that could not be brought up, or that broke in the
+// middle: nothing is proved either way.
+var ErrBroken = errors.New("the world does not work")
+
 // closeLimit bounds the clean-up after a run, which goes on when the run was interrupted.
-const closeLimit = 30 * time.Second
+const closeLimit = time.Minute
 
 // progressSteps is how often Run reports progress, at equal steps of the horizon.
 const progressSteps = 50

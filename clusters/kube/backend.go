@@ -1,0 +1,91 @@
+// Package kube performs plans on a Kubernetes cluster in wall time: it applies the scenario's
+// manifests, runs its workloads as pods, does faults to the real objects and collects what the pods
+// record.
+//
+// New makes a harness.Backend of anything that brings a clusters.Target up. What is modelled in the
+// simulator is observed here: a row of the record is something that a pod did or that was seen at
+// the API.
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/harness"
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// Provider brings one kind of cluster up.
+type Provider struct {
+	Name  string           // what --backend takes
+	Verbs []scenarios.Verb // that its Targets perform
+	// Check returns what the cluster cannot be, joined, before anything starts. Its errors wrap
+	// harness.ErrUnsupported. It may be nil.
+	Check func(scenarios.Plan) error
+	// Up brings a cluster up for the plan. It tells what it does by harness.Say.
+	Up func(context.Context, scenarios.Plan) (*clusters.Target, error)
+}
+
+// Backend performs plans on clusters of one kind. It implements harness.Backend.
+type Backend struct{ provider Provider }
+
+// New returns a backend on the clusters that the provider brings up.
+func New(provider Provider) *Backend { return &Backend{provider} }
+
+// Name returns the backend's name.
+func (b *Backend) Name() string { return b.provider.Name }
+
+// Basis returns record.Measured: latencies are those of real connections.
+func (b *Backend) Basis() record.Basis { return record.Measured }
+
+// longest bounds what a person can have meant to wait for.
+const longest = 24 * time.Hour
+
+// own returns the verbs that every cluster with a Kubernetes API can perform.
+func own() []scenarios.Verb {
+	return []scenarios.Verb{
+		scenarios.Reissue, scenarios.PublishTrust, scenarios.RestartPods, scenarios.SetClock,
+		scenarios.RemoveSecret, scenarios.RestoreSecret, scenarios.TrimBundle,
+		scenarios.WriteTornPair, scenarios.RestorePair,
+	}
+}
+
+// Check implements harness.Backend.
+func (b *Backend) Check(plan scenarios.Plan) error {
+	var problems []error
+	refuse := func(format string, args ...any) {
+		problems = append(problems,
+			fmt.Errorf("%w: %s", harness.ErrUnsupported, fmt.Sprintf(format, args...)))
+	}
+	if plan.Horizon > longest {
+		refuse("%s takes %s of wall time; scale it down by --speed, or use --backend sim",
+			plan.Scenario, plan.Horizon)
+	}
+	for _, group := range plan.Peers {
+		if plan.World.CertificateOf(group.Secret) == nil {
+			refuse("workload %s: no Certificate makes Secret %s", group.Workload, group.Secret)
+		}
+	}
+	able := append(own(), b.provider.Verbs...)
+	for _, action := range plan.Actions {
+		switch {
+		case !slices.Contains(able, action.Verb):
+			refuse("%s: %s is not possible on %s", action.ID, action.Verb, b.provider.Name)
+		case action.Issuer != "":
+			refuse("%s: one issuer cannot be put out of order here, only cert-manager as a "+
+				"whole: leave out issuer, or use --backend sim", action.ID)
+		case action.Verb == scenarios.StopIssuer && action.Mode == scenarios.OutageFail:
+			refuse("%s: cert-manager can be stopped here, but not made to fail: "+
+				"use mode stop, or --backend sim", action.ID)
+		}
+	}
+	if b.provider.Check != nil {
+		problems = append(problems, b.provider.Check(plan))
+	}
+	return errors.Join(problems...)
+}

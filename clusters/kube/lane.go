@@ -1,0 +1,122 @@
+package kube
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
+	"github.com/certquake/certquake/workloads/peer"
+)
+
+// lane is what the ledger knows of one planned pod, over all the processes that it has had.
+type lane struct {
+	plan    *scenarios.Plan
+	pod     scenarios.Pod
+	secret  *secret
+	streams []scenarios.Stream
+
+	boots     map[string]uint64 // by process: the Seq of its last row
+	boot      string            // the current process
+	told      time.Duration     // the offset of its last row
+	recorded  int64             // dials that have a row
+	forgiven  int64             // dials lost with a process that was killed on purpose
+	ended     bool              // every dial before the horizon has a row
+	down      bool
+	since     time.Duration // of being down
+	why       string
+	killed    bool   // it is down because it was killed, and lost what it had not written
+	restart   string // the action that its next start proves
+	used      *record.Generation
+	holdings  []holding
+	connected map[string]bool // associations that it is the source of, by peer
+}
+
+// holding is what a pod's process held from an offset on.
+type holding struct {
+	at time.Duration
+	g  *record.Generation
+}
+
+// held returns what the pod's process held at the offset, nil before it loaded anything.
+func (l *lane) held(at time.Duration) *record.Generation {
+	var g *record.Generation
+	for _, h := range l.holdings {
+		if h.at > at {
+			break
+		}
+		g = h.g
+	}
+	if g == nil && len(l.holdings) > 0 {
+		return l.holdings[0].g
+	}
+	return g
+}
+
+// due returns how many dials are due before the offset.
+func (l *lane) due(at time.Duration) int64 {
+	var n int64
+	for _, s := range l.streams {
+		n += l.plan.Attempts(s, at)
+	}
+	return n
+}
+
+// goDown notes that the pod's process ended.
+func (l *lane) goDown(at time.Duration, why string) {
+	if !l.down {
+		l.down, l.since, l.why = true, at, why
+	}
+}
+
+// fresh notes the process and the number of a row. It reports whether the row is new, and how many
+// before it are missing.
+func (l *lane) fresh(row *peer.Row) (isNew bool, missing uint64) {
+	last, known := l.boots[row.Boot]
+	if known && row.Seq <= last {
+		return false, 0
+	}
+	l.boots[row.Boot] = row.Seq
+	return true, row.Seq - last - 1
+}
+
+// skipped returns the rows of the dials that fell due while the pod was down, up to the index due of
+// each stream.
+func (l *lane) skipped(due []int64) []record.Span {
+	var rows []record.Span
+	for i, s := range l.streams {
+		first := l.plan.Attempts(s, l.since)
+		if i >= len(due) || due[i] <= first {
+			continue
+		}
+		n := due[i] - first
+		rows = append(rows, record.Span{
+			Kind: record.Handshake, Outcome: record.Skipped, Source: l.pod.Name, Count: n,
+			From: s.Phase + time.Duration(first)*s.Every,
+			To:   s.Phase + time.Duration(due[i]-1)*s.Every, Detail: l.why,
+		})
+		l.recorded += n
+	}
+	return rows
+}
+
+// missing returns a Lost row if dials due before the offset have no row although they should.
+func (l *lane) missing(until time.Duration, why string) []record.Span {
+	gap := l.due(until) - l.recorded - l.forgiven
+	if gap <= 0 {
+		return nil
+	}
+	l.forgiven += gap
+	return []record.Span{{
+		Kind: record.Lost, From: min(l.told, until), To: until, Source: l.pod.Name,
+		Detail: fmt.Sprintf("%d dials of %s: %s", gap, l.pod.Name, why),
+	}}
+}
+
+// forgiveKilled leaves out what a process lost that was killed on purpose: its attempts count as
+// scheduled and stay unaccounted for.
+func (l *lane) forgiveKilled() {
+	if l.killed {
+		l.forgiven += max(l.due(l.since)-l.recorded-l.forgiven, 0)
+	}
+}
