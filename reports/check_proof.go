@@ -77,7 +77,8 @@ func subjects(action scenarios.Action) []string {
 		scenarios.TrimBundle, scenarios.WriteTornPair, scenarios.RestorePair:
 		return action.Secrets
 	case scenarios.Reissue, scenarios.PauseSync, scenarios.ResumeSync, scenarios.ConfigureKubelet,
-		scenarios.StopIssuer, scenarios.StartIssuer:
+		scenarios.StopIssuer, scenarios.StartIssuer, scenarios.StopAPI, scenarios.StartAPI,
+		scenarios.StopWebhook, scenarios.StartWebhook:
 		return nil
 	}
 	return nil

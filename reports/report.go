@@ -228,6 +228,9 @@ func reproduce(plan scenarios.Plan, backend string) string {
 	if backend != "" && backend != "sim" {
 		words = append(words, "--backend", backend)
 	}
+	if plan.Speed > 0 {
+		words = append(words, "--speed", scenarios.FormatSpeed(plan.Speed))
+	}
 	for _, name := range slices.Sorted(maps.Keys(plan.Params)) {
 		words = append(words, "--set", name+"="+plan.Params[name])
 	}

@@ -8,9 +8,9 @@ const kubeletTicks = 1300 * time.Millisecond
 
 // BoundOf returns the longest time from a Secret's write to its use by every pod of the workload:
 // 1.5 syncFrequency, the kubelet's cache, the reload interval and the kubelet's ticks. Settings
-// that a fault brings count too; a paused kubelet does not. A policy without an interval adds
-// nothing: a start-up only reader exceeds the bound until it is restarted. An unknown workload has
-// the bound 0.
+// that a fault brings count too; a paused kubelet does not, nor does an API server that is down. A
+// policy without an interval adds nothing: a start-up only reader exceeds the bound until it is
+// restarted. An unknown workload has the bound 0.
 func (p Plan) BoundOf(workload string) time.Duration {
 	return p.Bounds()[workload]
 }

@@ -1,9 +1,5 @@
 package scenarios
 
-import (
-	"fmt"
-)
-
 // SetKubelet restarts the kubelets of nodes with other settings.
 //
 // Proof: the kubelet reports the new settings, and its pods are synced under them.
@@ -25,9 +21,7 @@ func (f *SetKubelet) expand(e *expansion) {
 	for _, name := range e.nodes(oneOrMore(f.Node, f.Nodes)) {
 		node := planNode(name, f.Kubelet)
 		e.add(0, "configure-"+name, Action{
-			Verb: ConfigureKubelet, Node: name, Kubelet: &node,
-			Note: fmt.Sprintf("restart the kubelet of %s with syncFrequency %s and %s", name,
-				shortDuration(node.SyncFrequency), node.ChangeDetection),
+			Verb: ConfigureKubelet, Node: name, Kubelet: &node, Note: kubeletNote(node),
 		})
 	}
 }

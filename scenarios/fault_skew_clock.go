@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"fmt"
 	"strings"
 )
 
@@ -31,14 +30,13 @@ func (f *SkewClock) check(c *checker, path string) {
 
 func (f *SkewClock) expand(e *expansion) {
 	pods := e.pods(f.Workload, f.PodNames, f.Pods)
-	names := strings.Join(pods, ", ")
 	e.add(0, "skew", Action{
-		Verb: SetClock, Pods: pods, Skew: f.By.std(),
-		Note: fmt.Sprintf("set the clocks of %s off by %s", names, f.By),
+		Verb: SetClock, Pods: pods, Skew: f.By.std(), Note: skewNote(pods, f.By.std()),
 	})
 	if f.For > 0 {
 		e.add(f.For, "correct", Action{
-			Verb: SetClock, Pods: pods, Note: "set the clocks of " + names + " right",
+			Verb: SetClock, Pods: pods,
+			Note: "set the clocks of " + strings.Join(pods, ", ") + " right",
 		})
 	}
 }

@@ -23,6 +23,7 @@ type Plan struct {
 	Why      string            `json:"why"`
 	Params   map[string]string `json:"params,omitempty"`
 	Seed     uint64            `json:"seed"`
+	Speed    float64           `json:"speed,omitempty"` // as Faster was told; 0 is 1
 	Start    time.Time         `json:"start"`
 	Horizon  time.Duration     `json:"horizon_ns"`
 	World    World             `json:"world"`
@@ -128,6 +129,13 @@ const (
 	WriteTornPair Verb = "write-torn-pair"
 	// RestorePair writes the Secrets' last matching pair back.
 	RestorePair Verb = "restore-pair"
+	// StopAPI and StartAPI take the API server down, with etcd, the controllers and the scheduler,
+	// and bring it back. Meanwhile other actions that need it wait.
+	StopAPI  Verb = "stop-api"
+	StartAPI Verb = "start-api"
+	// StopWebhook and StartWebhook take cert-manager's admission webhook down and bring it back.
+	StopWebhook  Verb = "stop-webhook"
+	StartWebhook Verb = "start-webhook"
 )
 
 // AuthorityRef names a generation of a swapped CA.

@@ -193,7 +193,7 @@ func TestPlanOfUnsoundScenario(t *testing.T) {
 func TestFaultKinds(t *testing.T) {
 	t.Parallel()
 	kinds := scenarios.FaultKinds()
-	assert.Len(t, kinds, 10)
+	assert.Len(t, kinds, 12)
 	for _, kind := range kinds {
 		assert.NotEmpty(t, kind.Summary, kind.Name)
 		assert.Contains(t, kind.Doc, "Proof: ", kind.Name)
@@ -201,4 +201,28 @@ func TestFaultKinds(t *testing.T) {
 	assert.Equal(t, "rotateLeaf", kinds[0].Name)
 	assert.Equal(t, "has cert-manager issue Certificates anew at once, as `cmctl renew` does",
 		kinds[0].Summary)
+}
+
+// An outage is one action, or two: its return is planned only when it has one.
+func TestOutageSteps(t *testing.T) {
+	t.Parallel()
+	steps := func(fault string) (got []string) {
+		scenario := strings.Replace(testdata(t, "base.yaml"), "holdSync: {node: slow, for: 1m}",
+			fault, 1)
+		for _, action := range planOf(t, scenario, 1).Actions {
+			if action.Fault == 3 {
+				got = append(got, action.At.String()+" "+action.ID+" "+string(action.Verb))
+			}
+		}
+		return got
+	}
+	assert.Equal(t, []string{
+		"40m0s apiOutage[3]/stop stop-api", "40m30s apiOutage[3]/start start-api",
+	}, steps("apiOutage: {for: 30s}"))
+	assert.Equal(t, []string{"40m0s apiOutage[3]/stop stop-api"}, steps("apiOutage: {}"))
+	assert.Equal(t, []string{
+		"40m0s webhookOutage[3]/stop stop-webhook", "41m0s webhookOutage[3]/start start-webhook",
+	}, steps("webhookOutage: {for: 60s}"))
+	assert.Equal(t, []string{"40m0s webhookOutage[3]/stop stop-webhook"},
+		steps("webhookOutage: {}"))
 }

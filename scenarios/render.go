@@ -57,6 +57,9 @@ func (p Plan) summary(w io.Writer) {
 	}
 	line(w, "SCENARIO", p.Scenario)
 	line(w, "SEED", strconv.FormatUint(p.Seed, 10))
+	if p.Speed > 0 {
+		line(w, "SPEED", FormatSpeed(p.Speed)+" times as fast as written")
+	}
 	line(w, "DIGEST", p.Digest())
 	line(w, "HORIZON", shortDuration(p.Horizon))
 	line(w, "EXPECT", expect)

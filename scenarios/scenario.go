@@ -213,6 +213,8 @@ type Fault struct {
 	DeleteSecret   *DeleteSecret   `json:"deleteSecret,omitempty"`
 	TruncateBundle *TruncateBundle `json:"truncateBundle,omitempty"`
 	TearPair       *TearPair       `json:"tearPair,omitempty"`
+	APIOutage      *APIOutage      `json:"apiOutage,omitempty"`
+	WebhookOutage  *WebhookOutage  `json:"webhookOutage,omitempty"`
 }
 
 // Repeat performs a fault Times times in all, Every apart.

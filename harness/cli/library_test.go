@@ -58,18 +58,23 @@ func judged(t *testing.T, name string) (*scenarios.Scenario, *reports.Report) {
 	t.Helper()
 	scenario, err := scenarios.Open(name, nil)
 	require.NoError(t, err)
-	const seed = 1
-	plan, err := scenario.Plan(seed)
+	plan, err := scenario.Plan(1)
 	require.NoError(t, err)
+	return scenario, judge(t, plan)
+}
+
+// judge runs a plan on the simulator.
+func judge(t *testing.T, plan scenarios.Plan) *reports.Report {
+	t.Helper()
 	backend := sim.New()
 	analyzer := reports.NewAnalyzer(plan, record.Header{
-		Version: record.Version, Scenario: plan.Scenario, Digest: plan.Digest(), Seed: seed,
+		Version: record.Version, Scenario: plan.Scenario, Digest: plan.Digest(), Seed: plan.Seed,
 		Backend: backend.Name(), Basis: backend.Basis(), Base: plan.Start,
 	})
 	require.NoError(t, harness.Run(t.Context(), plan, backend, analyzer, nil))
 	report, err := reports.Judge(analyzer.Finish())
 	require.NoError(t, err)
-	return scenario, report
+	return report
 }
 
 // tripped is the status of a check in its known-bad scenario. Without proof nothing is known, good
@@ -137,6 +142,10 @@ func kindOf(fault scenarios.Fault) string {
 		return "truncateBundle"
 	case fault.TearPair != nil:
 		return "tearPair"
+	case fault.APIOutage != nil:
+		return "apiOutage"
+	case fault.WebhookOutage != nil:
+		return "webhookOutage"
 	}
 	return ""
 }

@@ -36,6 +36,10 @@ report.html and plots/. Without --out it is runs/<scenario>-<seed>; with --out i
 DIR, or a folder in DIR for each scenario if there are several. An earlier run in it is
 replaced.
 
+With --speed 10 every duration of the scenario is a tenth, so that a world in wall time
+takes minutes instead of an hour. Dials, issuances and certificates' lifetimes stay as
+they are; a scenario that would then mean something else is refused.
+
 A scenario is a file, a name that certquake list shows, every scenario file in a folder,
 or - for standard input. All are checked before the first one starts.
 
@@ -193,6 +197,7 @@ func (f *runFlags) perform(
 	}
 	analyzer := reports.NewAnalyzer(j.plan, header)
 	progress := newProgress(env.Stderr, j.plan, f.detail())
+	ctx = harness.WithTalk(ctx, func(line string) { progress.say("%s", line) })
 	runErr := harness.Run(ctx, j.plan, backend, tee{folder, analyzer},
 		func(at time.Duration, action *scenarios.Action) {
 			folder.keep(action)

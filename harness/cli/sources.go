@@ -31,8 +31,9 @@ type source struct {
 
 // sourceFlags are the flags that change what a scenario file says.
 type sourceFlags struct {
-	set  []string
-	seed seed
+	set   []string
+	seed  seed
+	speed speed
 }
 
 func (f *sourceFlags) add(cmd *cobra.Command) {
@@ -40,6 +41,9 @@ func (f *sourceFlags) add(cmd *cobra.Command) {
 		"set a param of the scenario, as `param=value`; may be repeated")
 	f.seed = 1
 	cmd.Flags().Var(&f.seed, "seed", "seed of all dice, a `number` from 0")
+	f.speed = 1
+	cmd.Flags().Var(&f.speed, "speed",
+		"divide the scenario's durations by `times`, a number from 1")
 }
 
 // seed is the value of --seed.
@@ -58,6 +62,25 @@ func (s *seed) Set(text string) error {
 		return fmt.Errorf("not a whole number from 0 to %d", uint64(math.MaxUint64))
 	}
 	*s = seed(n)
+	return nil
+}
+
+// speed is the value of --speed.
+type speed float64
+
+// String returns the number.
+func (s *speed) String() string { return scenarios.FormatSpeed(float64(*s)) }
+
+// Type names the value in help.
+func (s *speed) Type() string { return "times" }
+
+// Set reads the number.
+func (s *speed) Set(text string) error {
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || !(n >= 1) || math.IsInf(n, 0) {
+		return errors.New("not a number from 1, such as 10 or 2.5")
+	}
+	*s = speed(n)
 	return nil
 }
 
@@ -197,7 +220,7 @@ func (f *sourceFlags) plans(env *Env, args []string) ([]job, error) {
 	var jobs []job
 	var problems []error
 	for _, s := range sources {
-		plan, err := planOf(s, params, uint64(f.seed))
+		plan, err := f.planOf(s, params)
 		if err != nil {
 			problems = append(problems, err)
 			continue
@@ -210,25 +233,45 @@ func (f *sourceFlags) plans(env *Env, args []string) ([]job, error) {
 	return jobs, nil
 }
 
-func planOf(s source, params map[string]string, seed uint64) (scenarios.Plan, error) {
+func (f *sourceFlags) planOf(s source, params map[string]string) (scenarios.Plan, error) {
 	parsed, err := scenarios.Parse(s.name, s.data, s.files, params)
 	if err != nil {
 		return scenarios.Plan{}, err
 	}
-	plan, err := parsed.Plan(seed)
+	plan, err := parsed.Plan(uint64(f.seed))
 	if err != nil {
 		return scenarios.Plan{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	if err := reports.CheckConditions(plan); err != nil {
+	if err = reports.CheckConditions(plan); err != nil {
 		return scenarios.Plan{}, fmt.Errorf("%s: %w", s.name, err)
 	}
-	return plan, nil
+	fast, err := plan.Faster(float64(f.speed))
+	return fast, each(s.name, err)
+}
+
+// each puts the name before every one of joined errors, so that each line of them has it.
+func each(name string, err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", name, err)
+		}
+		return err
+	}
+	var named []error
+	for _, one := range joined.Unwrap() {
+		named = append(named, fmt.Errorf("%s: %w", name, one))
+	}
+	return errors.Join(named...)
 }
 
 // reproduce returns the command line that repeats a job.
 func (f *runFlags) reproduce(j job) string {
 	words := []string{
 		"certquake", "run", j.source.arg, "--backend", f.backend, "--seed", f.seed.String(),
+	}
+	if f.speed != 1 {
+		words = append(words, "--speed", f.speed.String())
 	}
 	for _, pair := range f.set {
 		words = append(words, "--set", pair)

@@ -35,10 +35,13 @@ func (w *world) Do(_ context.Context, action scenarios.Action) error {
 	return w.proceed(queue) //nolint:contextcheck // no event is cancelled halfway, see Sleep
 }
 
-// proceed performs the queue's actions up to one that takes time.
+// proceed performs the queue's actions up to one that takes time or must wait for the API server.
 func (w *world) proceed(queue *faultQueue) error {
 	for !queue.busy && len(queue.waiting) > 0 {
 		action := queue.waiting[0]
+		if w.api.down && needsAPI(action) {
+			return nil // startAPI proceeds
+		}
 		queue.waiting = queue.waiting[1:]
 		if err := w.perform(action, queue); err != nil {
 			return err
@@ -73,6 +76,10 @@ func (w *world) perform(action scenarios.Action, queue *faultQueue) error {
 		return w.trimBundles(action)
 	case scenarios.WriteTornPair, scenarios.RestorePair:
 		return w.tearPairs(action)
+	case scenarios.StopAPI, scenarios.StartAPI:
+		return w.switchAPI(action)
+	case scenarios.StopWebhook, scenarios.StartWebhook:
+		return w.switchWebhook(action)
 	}
 	return fmt.Errorf("no such action: %s", action.Verb)
 }

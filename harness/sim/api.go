@@ -49,6 +49,9 @@ func (s *secret) generations(authority *certificate, refs []scenarios.AuthorityR
 type apiServer struct {
 	world   *world
 	secrets map[string]*secret
+	down    bool
+	since   time.Duration // of being down
+	waiting []*pod        // cannot be created until it is back
 }
 
 func (a *apiServer) secret(name string) *secret {
@@ -60,7 +63,8 @@ func (a *apiServer) secret(name string) *secret {
 	return s
 }
 
-// write replaces the content as one update and informs cert-manager and the kubelets.
+// write replaces the content as one update and informs cert-manager and the kubelets. Nobody may
+// call it while the API server is down.
 func (a *apiServer) write(s *secret, certs []*cert, k *key, cas []*cert) error {
 	s.revision++
 	s.content = &content{

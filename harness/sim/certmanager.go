@@ -24,6 +24,10 @@ const (
 	// internal/apis/config/controller/v1alpha1/defaults.go).
 	backoffFirst = time.Hour
 	backoffLast  = 32 * time.Hour
+	// refusedFirst doubles each time the API refuses a write of a Certificate's controllers, up to
+	// refusedLast (cert-manager pkg/controller/util.go, DefaultCertificateRateLimiter).
+	refusedFirst = time.Second
+	refusedLast  = 30 * time.Second
 )
 
 // issuer is an Issuer or ClusterIssuer.
@@ -50,6 +54,7 @@ type certificate struct {
 	issuing  bool
 	pending  bool // its issuer is not ready
 	failures int
+	refused  int            // in a row, by the webhook that is down
 	retryAt  time.Duration  // the end of the back-off, after a failure
 	timer    uint64         // invalidates scheduled renewals and retries
 	done     []func() error // told at the next write
@@ -64,6 +69,7 @@ type certManager struct {
 	certificates map[string]*certificate
 	order        []*certificate
 	stopped      bool
+	webhookDown  bool
 }
 
 // newCertManager takes over the plan's issuers and Certificates. Nothing is issued yet.
@@ -153,6 +159,20 @@ func (m *certManager) stop() { m.stopped = true }
 func (m *certManager) start() {
 	m.stopped = false
 	for _, c := range m.order {
+		c.refused = 0 // the queues of a new process are empty
+	}
+	m.goOn()
+}
+
+// halted reports whether the controller can do nothing: it is down, or the API server is.
+func (m *certManager) halted() bool { return m.stopped || m.world.api.down }
+
+// goOn looks at every Certificate, unless something else still keeps the controller from it.
+func (m *certManager) goOn() {
+	if m.halted() {
+		return
+	}
+	for _, c := range m.order {
 		if c.issuing {
 			c.schedule(max(c.retryAt, m.world.now+issuanceTime))
 		} else {
@@ -174,7 +194,7 @@ func (m *certManager) retryPending() {
 // reconcile applies cert-manager's trigger policies
 // (internal/controller/certificates/policies/policies.go).
 func (c *certificate) reconcile() {
-	if c.manager.stopped || c.issuing || c.failures > 0 {
+	if c.manager.halted() || c.issuing || c.failures > 0 {
 		return
 	}
 	held := c.secret.content
@@ -195,7 +215,7 @@ func (c *certificate) secretChanged() { c.reconcile() }
 // condition does.
 func (c *certificate) trigger() {
 	c.issuing, c.retryAt = true, 0
-	if !c.manager.stopped {
+	if !c.manager.halted() {
 		c.schedule(c.manager.world.now + issuanceTime)
 	}
 }
@@ -205,7 +225,7 @@ func (c *certificate) schedule(at time.Duration) {
 	c.timer++
 	timer := c.timer
 	c.manager.world.at(at, func() error {
-		if c.timer != timer || c.manager.stopped {
+		if c.timer != timer || c.manager.halted() {
 			return nil
 		}
 		if !c.issuing {
@@ -216,8 +236,17 @@ func (c *certificate) schedule(at time.Duration) {
 	})
 }
 
-// attempt signs, or fails as the issuer does.
+// attempt signs, or fails as the webhook or the issuer does.
 func (c *certificate) attempt() error {
+	if c.manager.webhookDown {
+		c.schedule(c.manager.world.now + min(refusedFirst<<min(c.refused, 5), refusedLast))
+		c.refused++
+		if c.refused > 1 {
+			return nil // a row for each would tell nothing new
+		}
+		return c.note(record.NoCredential, "the webhook is down")
+	}
+	c.refused = 0
 	if c.issuer.failing {
 		c.failures++
 		wait := min(backoffFirst<<min(c.failures-1, 5), backoffLast)

@@ -83,10 +83,14 @@ func (w *world) judge(source, target *pod) (record.Outcome, error) {
 	return v.outcome, err
 }
 
-// behind reports whether the pod's volume would stay behind the API for ever.
+// behind reports whether the pod's volume would stay behind the API for ever. While the API server
+// is down, only kubelets that watch need do anything: its return has the others look again.
 func (p *pod) behind() bool {
 	held := p.mount.secret.content
-	if p.gone || p.node.paused || held == nil || held.equal(p.volume.content) {
+	if p.gone || p.node.idle() || held == nil || held.equal(p.volume.content) {
+		return false
+	}
+	if p.node.world.api.down && p.node.plan.ChangeDetection != scenarios.Watch {
 		return false
 	}
 	return !p.syncPending && !p.mount.pending
@@ -204,6 +208,10 @@ func anyFault(rt *rapid.T, plan scenarios.Plan) scenarios.Action {
 		{Verb: scenarios.StopIssuer},
 		{Verb: scenarios.StartIssuer},
 		{Verb: scenarios.WriteTornPair, Secrets: secrets},
+		{Verb: scenarios.StopAPI},
+		{Verb: scenarios.StartAPI},
+		{Verb: scenarios.StopWebhook},
+		{Verb: scenarios.StartWebhook},
 		{Verb: scenarios.TrimBundle, Secrets: secrets, Keep: 1},
 		{
 			Verb: scenarios.PublishTrust, Secrets: secrets, Authority: caName, Trust: both,

@@ -44,6 +44,10 @@ type node struct {
 	mounts []*mount
 	paused bool
 	since  time.Duration // of the pause
+
+	// starting is the action that restarted the kubelet, until it comes up: at once, or when the
+	// API server is back.
+	starting string
 }
 
 // mount is a Secret as one node's kubelet sees it.
@@ -55,6 +59,8 @@ type mount struct {
 	fetched time.Duration // of Cache: when
 	pending bool          // of Cache: a fetch is scheduled
 	seq     int           // invalidates scheduled fetches
+
+	earliest time.Duration // of Cache: no fetch before it succeeded, since the API was down
 }
 
 // visible returns what a sync sees now: the reflector's or a fresh object, or the cached one.
@@ -77,9 +83,10 @@ func (m *mount) changed() {
 }
 
 // scheduleFetch finds the sync that will fetch the object anew: the first one of any of the node's
-// pods that finds the cached object older than the TTL. While the kubelet is paused there is none.
+// pods that finds the cached object older than the TTL. While the kubelet is paused there is none,
+// and while the API server is down every sync's fails.
 func (m *mount) scheduleFetch() {
-	if m.pending || m.node.paused {
+	if m.pending || m.node.idle() || m.node.world.api.down {
 		return
 	}
 	m.catchUp()
@@ -90,8 +97,12 @@ func (m *mount) scheduleFetch() {
 	m.pending = true
 	seq := m.seq
 	m.node.world.at(at, func() error {
-		if m.seq != seq || m.node.paused {
+		if m.seq != seq || m.node.idle() {
 			return nil // fetched meanwhile, or resume looks again
+		}
+		if m.node.world.api.down {
+			m.pending = false // its return has the kubelet look again
+			return nil
 		}
 		m.fetch()
 		return nil
@@ -100,7 +111,7 @@ func (m *mount) scheduleFetch() {
 
 // catchUp works out the fetches up to now that found nothing new.
 func (m *mount) catchUp() {
-	if m.node.plan.ChangeDetection != scenarios.Cache || m.pending {
+	if m.node.plan.ChangeDetection != scenarios.Cache || m.pending || m.node.world.api.down {
 		return
 	}
 	for next := m.nextFetch(); next < m.node.world.now; next = m.nextFetch() {
@@ -110,9 +121,10 @@ func (m *mount) catchUp() {
 
 func (m *mount) nextFetch() time.Duration {
 	first := forever
+	due := max(m.fetched+m.node.plan.CacheTTL, m.earliest)
 	for _, p := range m.pods {
 		if !p.gone {
-			first = min(first, p.resyncs.after(m.fetched+m.node.plan.CacheTTL))
+			first = min(first, p.resyncs.after(due))
 		}
 	}
 	return first
@@ -138,6 +150,7 @@ func (m *mount) refresh() {
 func (n *node) pause(action string) error {
 	if !n.paused {
 		n.catchUp()
+		n.catchUpRetries()
 		n.paused, n.since = true, n.world.now
 	}
 	first := forever
@@ -164,10 +177,15 @@ func (n *node) pause(action string) error {
 }
 
 // resume continues the kubelet (SIGCONT): every sync that fell due meanwhile is done at once, and
-// the others look at what changed meanwhile when they fall due.
+// the others look at what changed meanwhile when they fall due. A kubelet that was restarted
+// without an API server does not go on until that is back, and so proves nothing.
 func (n *node) resume(action string) error {
-	if n.paused {
-		n.paused = false
+	wasPaused := n.paused
+	n.paused = false
+	if err := n.comeUp(); err != nil || n.starting != "" {
+		return err
+	}
+	if wasPaused {
 		for _, p := range n.pods {
 			if p.gone || p.resyncs.after(n.since) > n.world.now {
 				continue
@@ -195,19 +213,32 @@ func (n *node) lookAgain() {
 	}
 }
 
-// configure restarts the kubelet with other settings: its cache is empty, and it syncs every pod as
-// it comes up.
+// configure restarts the kubelet with other settings. Without an API server it has no pods to sync
+// and comes up at its return.
 func (n *node) configure(settings scenarios.PlannedNode, action string) error {
 	n.catchUp()
+	n.catchUpRetries()
 	n.plan.SyncFrequency = settings.SyncFrequency
 	n.plan.ChangeDetection = settings.ChangeDetection
 	n.plan.CacheTTL = settings.CacheTTL
 	n.paused = false
+	n.starting = action
+	return n.comeUp()
+}
+
+// comeUp begins the life of a kubelet that was restarted, if it can: its cache is empty, and it
+// syncs every pod.
+func (n *node) comeUp() error {
+	if n.starting == "" || n.paused || n.world.api.down {
+		return nil
+	}
+	action := n.starting
+	n.starting = ""
 	for _, m := range n.mounts {
 		m.refresh()
 	}
 	for _, p := range n.pods {
-		p.resyncs.every = settings.SyncFrequency
+		p.resyncs.every = n.plan.SyncFrequency
 		if p.gone {
 			continue
 		}
@@ -216,7 +247,7 @@ func (n *node) configure(settings scenarios.PlannedNode, action string) error {
 		}
 	}
 	return n.world.prove(action, n.plan.Name,
-		"restarted with syncFrequency "+settings.SyncFrequency.String())
+		"restarted with syncFrequency "+n.plan.SyncFrequency.String())
 }
 
 func (n *node) catchUp() {
@@ -226,13 +257,17 @@ func (n *node) catchUp() {
 }
 
 // syncNow performs a sync now and restarts the pod's timeline; a caching kubelet fetches if it is
-// due.
+// due and can.
 func (n *node) syncNow(p *pod) error {
 	p.syncSeq++
 	p.syncPending = false
+	if n.failing() {
+		p.resyncs.fail(n.world.now)
+		return nil
+	}
 	p.resyncs.restart(n.world.now)
 	m := p.mount
-	if n.plan.ChangeDetection == scenarios.Cache && !m.pending &&
+	if n.plan.ChangeDetection == scenarios.Cache && !m.pending && !n.world.api.down &&
 		m.fetched+n.plan.CacheTTL <= n.world.now {
 		m.fetch()
 	}
@@ -241,7 +276,7 @@ func (n *node) syncNow(p *pod) error {
 
 // scheduleSync has the pod's next resync at or after t look at the Secret.
 func (p *pod) scheduleSync(t time.Duration) {
-	if p.gone || p.syncPending || p.node.paused {
+	if p.gone || p.syncPending || p.node.idle() || p.node.failing() {
 		return
 	}
 	p.syncPending = true
@@ -251,8 +286,8 @@ func (p *pod) scheduleSync(t time.Duration) {
 			return nil
 		}
 		p.syncPending = false
-		if p.node.paused {
-			return nil // resume does what fell due
+		if p.node.idle() || p.node.failing() {
+			return nil // resume does what fell due, and the API's return has it tried again
 		}
 		return p.sync()
 	})

@@ -138,6 +138,10 @@ func anySetup(rt *rapid.T) setup {
 			{Verb: scenarios.StartIssuer},
 			{Verb: scenarios.RemoveSecret, Secrets: []string{leafSecret}},
 			{Verb: scenarios.WriteTornPair, Secrets: []string{leafSecret}},
+			{Verb: scenarios.StopAPI},
+			{Verb: scenarios.StartAPI},
+			{Verb: scenarios.StopWebhook},
+			{Verb: scenarios.StartWebhook},
 		}).Draw(rt, "fault")
 		fault.At, fault.Fault = at, i
 		s.actions = append(s.actions, fault)

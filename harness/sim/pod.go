@@ -327,13 +327,18 @@ func (p *pod) startAfter(wait time.Duration) {
 }
 
 // start runs a new process, in a new pod with a fresh volume or in the old one. A new pod whose
-// Secret does not exist cannot mount it and waits, and no kubelet starts anything while paused.
+// Secret does not exist cannot mount it and waits, nor is there a new pod without an API server,
+// and no kubelet starts anything while paused.
 func (p *pod) start() error {
 	w := p.node.world
 	switch {
-	case p.node.paused:
+	case p.node.idle():
 		p.why = "its kubelet is paused"
 		p.startAfter(mountRetry)
+		return nil
+	case p.gone && w.api.down:
+		p.why = "the API server is down"
+		w.api.waiting = append(w.api.waiting, p)
 		return nil
 	case p.gone && p.mount.secret.content == nil:
 		p.why = "its volume cannot be mounted"
