@@ -20,7 +20,8 @@ func main() { os.Exit(cli.Program(version(), sim.New(), kube.New(onThisMachine()
 // onThisMachine provides clusters without containers.
 func onThisMachine() kube.Provider {
 	return kube.Provider{
-		Name: "embedded", Verbs: embedded.Verbs(), Check: embedded.Check,
+		Name: "embedded", Image: embedded.Image,
+		Verbs: embedded.Verbs(), Check: embedded.Check,
 		Up: func(ctx context.Context, plan scenarios.Plan) (*clusters.Target, error) {
 			return embedded.Up(ctx, plan.Nodes, embedded.Options{})
 		},

@@ -63,10 +63,10 @@ func Run(
 	}
 	world, err := backend.Open(ctx, plan, sink)
 	if err != nil {
-		return fmt.Errorf("open the world: %w", err)
+		return explain(sink, fmt.Errorf("open the world: %w", err))
 	}
 	if err := perform(ctx, plan, world, progress); err != nil {
-		return errors.Join(err, closeWorld(ctx, world))
+		return explain(sink, errors.Join(err, closeWorld(ctx, world)))
 	}
 	if err := closeWorld(ctx, world); err != nil {
 		return err
@@ -76,6 +76,14 @@ func Run(
 		return fmt.Errorf("end the record: %w", err)
 	}
 	return nil
+}
+
+// explain leaves in the record why the world broke, so that the report can say it.
+func explain(sink record.Sink, err error) error {
+	if !errors.Is(err, ErrBroken) {
+		return err
+	}
+	return errors.Join(err, sink.Write(record.Span{Kind: record.Lost, Detail: err.Error()}))
 }
 
 // perform does the plan's actions at their offsets and sleeps to the horizon.

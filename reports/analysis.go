@@ -118,13 +118,25 @@ func (z *Analyzer) Write(span record.Span) error {
 	case record.Up, record.Down:
 		a.lifetime(&span)
 	case record.Lost:
-		z.note(fmt.Sprintf("rows from %s to %s are lost", Moment(span.From), Moment(span.To)))
+		z.note(lostRows(&span))
 	case record.End:
 		a.complete = span.To >= a.plan.Horizon
 	case record.Begin, record.Project, record.Issue, record.Act, record.Clock:
 		// These explain a run to its reader; no figure is computed from them.
 	}
 	return nil
+}
+
+// lostRows says what a Lost row means: a stretch without rows, or, without one, why the run ended.
+func lostRows(span *record.Span) string {
+	if span.To == 0 && span.Detail != "" {
+		return span.Detail
+	}
+	text := fmt.Sprintf("rows from %s to %s are lost", Moment(span.From), Moment(span.To))
+	if span.Detail != "" {
+		text += ": " + span.Detail
+	}
+	return text
 }
 
 // note remembers the first reason why the record cannot be trusted to be whole.

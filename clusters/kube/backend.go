@@ -23,6 +23,7 @@ import (
 // Provider brings one kind of cluster up.
 type Provider struct {
 	Name  string           // what --backend takes
+	Image string           // of the workload program, unless a Target says otherwise
 	Verbs []scenarios.Verb // that its Targets perform
 	// Check returns what the cluster cannot be, joined, before anything starts. Its errors wrap
 	// harness.ErrUnsupported. It may be nil.
@@ -42,6 +43,15 @@ func (b *Backend) Name() string { return b.provider.Name }
 
 // Basis returns record.Measured: latencies are those of real connections.
 func (b *Backend) Basis() record.Basis { return record.Measured }
+
+// Render returns everything that a run of the plan applies, as YAML documents.
+func (b *Backend) Render(plan scenarios.Plan) ([]byte, error) {
+	target := clusters.Target{Image: b.provider.Image, Nodes: map[string]string{}}
+	for _, node := range plan.Nodes {
+		target.Nodes[node.Name] = node.Name
+	}
+	return Render(plan, target)
+}
 
 // longest bounds what a person can have meant to wait for.
 const longest = 24 * time.Hour

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 	"sigs.k8s.io/yaml"
@@ -96,7 +97,12 @@ func Render(plan scenarios.Plan, target clusters.Target) ([]byte, error) {
 	}
 	var out bytes.Buffer
 	for _, object := range append(Manifests(plan), workloads...) {
-		text, err := yaml.Marshal(object)
+		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+		if err != nil {
+			return nil, fmt.Errorf("render %s: %w", object.GetName(), err)
+		}
+		delete(fields, "status") // it is the cluster's to say
+		text, err := yaml.Marshal(fields)
 		if err != nil {
 			return nil, fmt.Errorf("render %s: %w", object.GetName(), err)
 		}
@@ -122,7 +128,8 @@ func service(group scenarios.PeerGroup) *corev1.Service {
 			ClusterIP: corev1.ClusterIPNone, PublishNotReadyAddresses: true,
 			Selector: map[string]string{labelWorkload: group.Workload},
 			Ports: []corev1.ServicePort{
-				{Name: "tls", Port: peerPort}, {Name: "admin", Port: adminPort},
+				{Name: "tls", Port: peerPort, TargetPort: intstr.FromString("tls")},
+				{Name: "admin", Port: adminPort, TargetPort: intstr.FromString("admin")},
 			},
 		},
 	}

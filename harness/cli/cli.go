@@ -24,12 +24,12 @@ const (
 	ExitOK           = 0 // every run ended as its scenario expects
 	ExitFail         = 1 // a run did not, or an error that is not the caller's
 	ExitUsage        = 2 // a wrong flag, scenario, file or run folder
-	ExitInconclusive = 3 // a run proves nothing: interrupted, unsupported, or too little was seen
+	ExitInconclusive = 3 // a run proves nothing: interrupted, unsupported, broken, too little seen
 )
 
-// patience is how long Main waits for an interrupted command to write its report. What is abandoned
-// then can be computed from the record.
-const patience = 8 * time.Second
+// patience is how long Main waits for an interrupted command to take its world down and write its
+// report. What is abandoned then can be computed from the record.
+const patience = 30 * time.Second
 
 // Backend is a backend that the command line offers.
 type Backend interface {
@@ -95,7 +95,8 @@ func conclude(stderr io.Writer, err error) int {
 		return exit.code
 	}
 	complain(stderr, err)
-	if errors.Is(err, harness.ErrUnsupported) || errors.Is(err, errInterrupted) {
+	if errors.Is(err, harness.ErrUnsupported) || errors.Is(err, harness.ErrBroken) ||
+		errors.Is(err, errInterrupted) {
 		return ExitInconclusive
 	}
 	if _, ok := errors.AsType[*usageError](err); ok {

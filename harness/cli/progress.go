@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/certquake/certquake/reports"
@@ -20,6 +21,7 @@ type progress struct {
 	plan    scenarios.Plan
 	detail  detail
 	moving  bool
+	mutex   sync.Mutex // keeps lines whole: a backend may talk from several goroutines
 	told    int
 	reached time.Duration
 }
@@ -45,6 +47,8 @@ func (p *progress) say(format string, args ...any) {
 	if p.detail == terse {
 		return
 	}
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
 	if p.moving {
 		tell(p.out, "\r\x1b[K")
 	}
@@ -65,6 +69,8 @@ func (p *progress) report(at time.Duration, action *scenarios.Action) {
 	case p.moving && p.detail != terse:
 		const width = 30
 		filled := int(int64(width) * int64(at) / int64(p.plan.Horizon))
+		p.mutex.Lock()
+		defer p.mutex.Unlock()
 		tell(p.out, "\r\x1b[Kcertquake: %8s  [%s%s]", span(at),
 			strings.Repeat("=", filled), strings.Repeat(" ", width-filled))
 	}

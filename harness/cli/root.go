@@ -50,8 +50,8 @@ several runs, one that failed outweighs those that were inconclusive.`,
 		return usage(err, cmd.CommandPath()+" --help")
 	})
 	root.AddCommand(
-		newRun(env), newPlan(env), newValidate(env), newReport(env),
-		newList(env), newSchema(env), newCompletion(env), newVersion(env),
+		newRun(env), newPlan(env), newRender(env), newValidate(env), newReport(env),
+		newList(env), newCluster(env), newSchema(env), newCompletion(env), newVersion(env),
 	)
 	root.SetHelpCommand(newHelp(root))
 	return root

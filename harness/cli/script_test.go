@@ -27,7 +27,8 @@ import (
 // goroutines left behind by the tests in this one.
 func TestMain(m *testing.M) {
 	testscript.Main(leakless{m}, map[string]func(){
-		"certquake": func() { os.Exit(cli.Program("v0.0.0-test", sim.New())) },
+		"certquake":         func() { os.Exit(cli.Program("v0.0.0-test", sim.New())) },
+		"certquake-keeping": func() { os.Exit(cli.Program("v0", sim.New(), keeping{sim.New()})) },
 	})
 }
 
@@ -108,6 +109,7 @@ func interrupt(ts *testscript.TestScript, _ bool, args []string) {
 	var out bytes.Buffer
 	cmd := exec.Command(program, args[4:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = ts.MkAbs("."), &out, watched
+	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+ts.Getenv("XDG_STATE_HOME"))
 	ts.Check(cmd.Start())
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()

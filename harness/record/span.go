@@ -70,7 +70,8 @@ const (
 	Down Kind = "down"
 	// Clock is a pod's process clock being set off by Skew from then on.
 	Clock Kind = "clock"
-	// Lost is a stretch of which a backend knows that rows are missing.
+	// Lost is a stretch of which a backend knows that rows are missing; Detail says why. Without
+	// an extent, it is the reason why the run ended before its horizon.
 	Lost Kind = "lost"
 	// End is the last row of a complete run; To is the horizon reached.
 	End Kind = "end"

@@ -22,10 +22,10 @@ const (
 
 // Policy decides when to read again. Its methods are pure.
 type Policy struct {
-	Kind  PolicyKind
-	Every time.Duration // the TTL of LazyTTL, the interval of Poll
+	Kind  PolicyKind    `json:"kind"`
+	Every time.Duration `json:"every_ns,omitempty"` // the TTL of LazyTTL, the interval of Poll
 	// KeepLastGood serves the last good credential when a read fails. Akka does not.
-	KeepLastGood bool
+	KeepLastGood bool `json:"keep_last_good,omitempty"`
 }
 
 // State is what a policy remembers of the reads so far.

@@ -9,7 +9,9 @@ import (
 // Files names the three files of a credential inside its folder. An empty name means the key that
 // a Secret of type kubernetes.io/tls has: ca.crt, tls.crt, tls.key.
 type Files struct {
-	CA, Cert, Key string
+	CA   string `json:"ca,omitempty"`
+	Cert string `json:"cert,omitempty"`
+	Key  string `json:"key,omitempty"`
 }
 
 func (f Files) orDefault() Files {
@@ -58,11 +60,11 @@ const (
 // Settings say how a workload reads its credential. The zero value is Akka's way: three separate
 // opens, the first CA trusted, no pair check, the leaf and its CA sent.
 type Settings struct {
-	Files     Files
-	Pinned    bool // read all files inside one resolved ..data folder, so never a torn pair
-	Trust     Trust
-	PairCheck PairCheck
-	Chain     Chain
+	Files     Files     `json:"files,omitzero"`
+	Pinned    bool      `json:"pinned,omitempty"` // one resolved ..data folder, never a torn pair
+	Trust     Trust     `json:"trust,omitempty"`
+	PairCheck PairCheck `json:"pair_check,omitempty"`
+	Chain     Chain     `json:"chain,omitempty"`
 }
 
 // Material is one credential as read. It does not change after Read returned it: it may be shared.

@@ -25,12 +25,15 @@ const (
 
 // Settings are the TLS settings of a workload. The zero value is Go's defaults with no peer rule.
 type Settings struct {
-	MinVersion, MaxVersion uint16        // 0 for Go's default
-	CipherSuites           []uint16      // of TLS 1.2; Go does not let those of TLS 1.3 be chosen
-	Curves                 []tls.CurveID // nil for Go's default
-	PeerRule               PeerRule
-	VerifyHostname         bool // as client, the name dialed must be in the server's leaf
-	Resumption             bool // offer and take session tickets
+	MinVersion uint16 `json:"min_version,omitempty"` // 0 for Go's default, as MaxVersion
+	MaxVersion uint16 `json:"max_version,omitempty"`
+	// CipherSuites are those of TLS 1.2: Go does not let those of TLS 1.3 be chosen.
+	CipherSuites []uint16      `json:"cipher_suites,omitempty"`
+	Curves       []tls.CurveID `json:"curves,omitempty"` // nil for Go's default
+	PeerRule     PeerRule      `json:"peer_rule,omitempty"`
+	// VerifyHostname is for clients: the name dialed must be in the server's leaf.
+	VerifyHostname bool `json:"verify_hostname,omitempty"`
+	Resumption     bool `json:"resumption,omitempty"` // offer and take session tickets
 }
 
 // sessionCacheSize bounds the sessions a client remembers, one per server name.

@@ -64,9 +64,10 @@ func Fingerprint(cert *x509.Certificate) string {
 }
 
 // Row is one line of standard output. Its span's generations name certificates by Fingerprint; the
-// harness, which sees Secrets being written, knows their names. Span.From of a Reload or Project row
-// is equal to Projected: only the harness knows when the Secret was written. After the horizon, when
-// every attempt due before it has its row, a process writes a row of kind record.End and stays idle.
+// harness, which sees Secrets being written, knows their names. Span.From of a Reload or Project
+// row is equal to Projected: only the harness knows when the Secret was written. After the horizon,
+// when every attempt due before it has its row, a process writes a row of kind record.End and stays
+// idle.
 type Row struct {
 	Boot string `json:"boot"` // names the process: a restarted one has another
 	Seq  uint64 `json:"seq"`  // 1, 2, 3 and so on within a Boot: a gap is a lost row

@@ -1,0 +1,54 @@
+package cli_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/certquake/certquake/harness"
+	"github.com/certquake/certquake/harness/cli"
+)
+
+// keeping is a backend whose clusters are a kubeconfig. How one behaves is its first node's name.
+type keeping struct{ cli.Backend }
+
+func (keeping) Name() string { return "pretend" }
+
+func (keeping) Keep(ctx context.Context, spec cli.ClusterSpec) (cli.Kept, error) {
+	harness.Say(ctx, "starting %d nodes", len(spec.Nodes))
+	manner := spec.Nodes[0].Name
+	if err := os.Mkdir(spec.Dir, 0o700); err != nil {
+		return cli.Kept{}, err
+	}
+	switch manner {
+	case "refuses":
+		return cli.Kept{}, errors.Join(errors.New("no room"), os.RemoveAll(spec.Dir))
+	case "fails":
+		err := os.WriteFile(filepath.Join(spec.Dir, "log"), []byte("oh"), 0o600)
+		return cli.Kept{}, errors.Join(errors.New("a part ended; its log is here"), err)
+	case "panics":
+		panic("keeper in trouble")
+	case "slow":
+		<-ctx.Done()
+		return cli.Kept{}, errors.Join(context.Cause(ctx), os.RemoveAll(spec.Dir))
+	}
+	path := filepath.Join(spec.Dir, "kubeconfig")
+	text := "kind: Config # " + spec.Images["my/image"] + "\n"
+	broken := make(chan struct{})
+	go func() {
+		for {
+			if _, err := os.Stat(filepath.Join(spec.Dir, "break")); err == nil {
+				close(broken)
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}()
+	return cli.Kept{
+		Kubeconfig: path, Broken: broken,
+		Cause: func() error { return errors.New("the kubelet is gone") },
+		Down:  func(context.Context) error { return nil },
+	}, os.WriteFile(path, []byte(text), 0o600)
+}
