@@ -41,12 +41,19 @@ bench: ## Measure; compare two runs with `make benchstat OLD=a NEW=b`
 benchstat: ## Compare two outputs of make bench
 	$(TOOL) benchstat $(OLD) $(NEW)
 
-embedded: ## Build the embedded Kubernetes (groundwork, not driven by any backend yet): minutes at first
+embedded: workload ## Build the embedded Kubernetes into bin/: minutes at first, seconds later
 	cd clusters/embedded/controlplane && $(GO) run ./build -o $(CURDIR)/bin
 
-test-embedded: embedded ## Run the embedded Kubernetes' own end-to-end tests, as root or not
+workload: ## Build bin/workload, the one program in the pods
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/workload ./workloads/cmd/workload
+
+test-embedded: embedded ## Run what needs the embedded Kubernetes: minutes, as root or not
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
+	$(GO) test -tags embedded -timeout 40m -parallel 2 -v ./clusters/embedded
+
+truth: embedded ## Hold the simulator against the embedded Kubernetes and write the README's table
+	$(GO) test -tags embedded -timeout 40m -parallel 1 -run TestDifferential -v ./clusters/embedded -update
 
 golden: ## Rewrite the golden files
 	$(GO) test ./scenarios ./reports/... ./harness/... -update
@@ -64,4 +71,4 @@ cross: ## Build for linux, darwin and windows
 clean: ## Remove what the targets above made
 	rm -rf bin runs bench.txt
 
-.PHONY: help scenario scenarios build test race embedded test-embedded fuzz laws bench benchstat golden lint fmt cross clean
+.PHONY: help scenario scenarios build test race embedded workload test-embedded truth fuzz laws bench benchstat golden lint fmt cross clean

@@ -15,15 +15,35 @@ import (
 )
 
 // main wires the backends into the command line.
-func main() { os.Exit(cli.Program(version(), sim.New(), kube.New(onThisMachine()))) }
+func main() {
+	os.Exit(cli.Program(version(), sim.New(), machine{kube.New(onThisMachine())}))
+}
+
+// programs is the folder of the embedded cluster's programs, if the environment names one.
+func programs() string { return os.Getenv("CERTQUAKE_BIN") }
+
+// machine performs plans on clusters without containers, and keeps such clusters.
+type machine struct{ *kube.Backend }
+
+// Keep implements cli.ClusterKeeper.
+func (machine) Keep(ctx context.Context, spec cli.ClusterSpec) (cli.Kept, error) {
+	target, err := embedded.Up(ctx, spec.Nodes,
+		embedded.Options{Bin: programs(), Dir: spec.Dir, Images: spec.Images})
+	if err != nil {
+		return cli.Kept{}, err
+	}
+	return cli.Kept{
+		Kubeconfig: target.Kubeconfig,
+		Broken:     target.Broken, Cause: target.Cause, Down: target.Down,
+	}, nil
+}
 
 // onThisMachine provides clusters without containers.
 func onThisMachine() kube.Provider {
 	return kube.Provider{
-		Name: "embedded", Image: embedded.Image,
-		Verbs: embedded.Verbs(), Check: embedded.Check,
+		Name: "embedded", Image: embedded.Image, Verbs: embedded.Verbs(), Check: embedded.Check,
 		Up: func(ctx context.Context, plan scenarios.Plan) (*clusters.Target, error) {
-			return embedded.Up(ctx, plan.Nodes, embedded.Options{})
+			return embedded.Up(ctx, plan.Nodes, embedded.Options{Bin: programs()})
 		},
 	}
 }

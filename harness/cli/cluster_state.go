@@ -196,6 +196,28 @@ func (c keptCluster) living() (facts, error) {
 		"certquake cluster down"+nameFlag(c.name)+" removes what is left of it")
 }
 
+// orphanMax is how long a cluster whose keeper was killed takes to end, at most.
+const orphanMax = 3 * time.Second
+
+// awaitEnd gives a cluster whose keeper was killed the time to end. One that ends in order removes
+// its kubeconfig last; one that did not get to that has ended by the limit.
+func (c keptCluster) awaitEnd(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, orphanMax)
+	defer cancel()
+	tick := time.NewTicker(downEvery)
+	defer tick.Stop()
+	for path := c.facts().Kubeconfig; path != ""; {
+		if _, err := os.Stat(path); err != nil {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // down has the keeper end, kills it when it does not, and removes the folder.
 func (c keptCluster) down(ctx context.Context) error {
 	tick := time.NewTicker(downEvery)
@@ -206,6 +228,7 @@ func (c keptCluster) down(ctx context.Context) error {
 	for {
 		pid, living := c.keeper()
 		if !living {
+			c.awaitEnd(ctx)
 			return os.RemoveAll(c.dir)
 		}
 		if !asked && pid > 0 {

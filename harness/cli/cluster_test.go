@@ -49,6 +49,6 @@ func (keeping) Keep(ctx context.Context, spec cli.ClusterSpec) (cli.Kept, error)
 	return cli.Kept{
 		Kubeconfig: path, Broken: broken,
 		Cause: func() error { return errors.New("the kubelet is gone") },
-		Down:  func(context.Context) error { return nil },
+		Down:  func(context.Context) error { return os.Remove(path) },
 	}, os.WriteFile(path, []byte(text), 0o600)
 }
