@@ -29,7 +29,7 @@ func criServer(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(text, &config.Images); err != nil {
+	if err = json.Unmarshal(text, &config.Images); err != nil {
 		return fmt.Errorf("read %s: %w", *images, err)
 	}
 	self, err := os.Executable()

@@ -17,7 +17,7 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "controlplane: run:", err)
 		return 2
 	}
-	code, err := cluster.Run(*config)
+	code, err := cluster.Run(context.Background(), *config)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "controlplane: run:", err)
 		_ = json.NewEncoder(os.Stdout).Encode(cluster.Failed{Event: "failed", Error: err.Error()})

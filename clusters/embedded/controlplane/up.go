@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/certquake/certquake/clusters/embedded/controlplane/control"
 )
@@ -12,8 +13,7 @@ func up(ctx context.Context, args []string) error {
 	flags := flagSet("up")
 	flags.StringVar(&config.Data, "data", "", "folder of etcd's data")
 	flags.StringVar(&config.PKI, "pki", "", "folder of certificates and kubeconfigs")
-	flags.StringVar(&config.Address, "address", "", "address of the API server")
-	flags.IntVar(&config.Port, "port", 0, "port of the API server")
+	flags.TextVar(&config.Address, "address", netip.AddrPort{}, "where to serve the API")
 	flags.StringVar(&config.Services, "services", "", "address range of Services")
 	if err := parse(flags, args); err != nil {
 		return err

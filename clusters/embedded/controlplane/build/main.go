@@ -4,11 +4,13 @@
 package main
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -34,10 +36,12 @@ func build(out string, processes int) error {
 		return fmt.Errorf("read versions: %w", err)
 	}
 	for program, path := range map[string]string{"controlplane": ".", "ctrinit": "./cmd/ctrinit"} {
-		args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", stamps,
-			"-o", filepath.Join(out, program)}
+		args := []string{
+			"build", "-trimpath", "-buildvcs=false", "-ldflags", stamps,
+			"-o", filepath.Join(out, program),
+		}
 		if processes > 0 {
-			args = append(args, "-p", fmt.Sprint(processes))
+			args = append(args, "-p", strconv.Itoa(processes))
 		}
 		if err := command(append(args, path)...).Run(); err != nil {
 			return fmt.Errorf("build %s: %w", program, err)
@@ -103,7 +107,7 @@ func query(args ...string) (string, error) {
 }
 
 func command(args ...string) *exec.Cmd {
-	command := exec.Command("go", args...)
+	command := exec.CommandContext(context.Background(), "go", args...)
 	command.Env = append(os.Environ(), "CGO_ENABLED=0")
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	return command

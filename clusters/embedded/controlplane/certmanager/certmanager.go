@@ -103,8 +103,9 @@ func connect(ctx context.Context, kubeconfig string) (*rest.Config, error) {
 	}
 	namespace := &core.Namespace{ObjectMeta: meta.ObjectMeta{Name: Namespace}}
 	err = poll(ctx, func(ctx context.Context) error {
-		_, err := client.CoreV1().Namespaces().Create(ctx, namespace, meta.CreateOptions{})
-		return ignore(err, apierrors.IsAlreadyExists)
+		_, refused := client.CoreV1().Namespaces().
+			Create(ctx, namespace, meta.CreateOptions{})
+		return ignore(refused, apierrors.IsAlreadyExists)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("make namespace: %w", err)

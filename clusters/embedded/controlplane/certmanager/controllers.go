@@ -1,8 +1,9 @@
 package certmanager
 
-// The controllers register themselves by being imported. Left out are ACME, Venafi, Vault and
-// the certificate signing requests of Kubernetes: they need a server outside, or a feature gate.
 import (
+	// The controllers register themselves by being imported: cert-manager knows no other way.
+	// Left out are ACME, Venafi, Vault and the certificate signing requests of Kubernetes: they
+	// need a server outside, or a feature gate.
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/approver"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/ca"
 	_ "github.com/cert-manager/cert-manager/pkg/controller/certificaterequests/selfsigned"

@@ -18,7 +18,7 @@ func (c *cluster) certify() error {
 			return err
 		}
 	}
-	inner := fmt.Sprintf("https://%s:%d", controlAddress, apiPort)
+	inner := "https://" + apiAddress().String()
 	clients := []string{"admin", "kube-controller-manager", "kube-scheduler"}
 	for _, node := range c.config.Nodes {
 		clients = append(clients, nodeFile(node.Name))

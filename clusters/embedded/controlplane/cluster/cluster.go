@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/certquake/certquake/clusters/embedded/controlplane/pki"
-	"github.com/certquake/certquake/clusters/embedded/controlplane/services"
 	"github.com/certquake/certquake/clusters/embedded/controlplane/splice"
 )
 
@@ -78,7 +77,7 @@ func (c *cluster) run(ctx context.Context, configPath string) error {
 	if err != nil {
 		return fmt.Errorf("read process id: %w", err)
 	}
-	if _, err := fmt.Sscan(outer, &c.outerPID); err != nil {
+	if _, err = fmt.Sscan(outer, &c.outerPID); err != nil {
 		return fmt.Errorf("read process id: %w", err)
 	}
 	in := bufio.NewReader(c.streams.In)
@@ -111,25 +110,21 @@ func (c *cluster) verdict(ctx context.Context, err error) error {
 
 // prepare makes folders, namespaces and certificates; nothing runs yet.
 func (c *cluster) prepare() error {
-	c.services = c.config.Services
-	if c.services == "" && services.HasNFT() {
-		c.services = kubeProxy
-	} else if c.services == "" {
-		c.services = relay
-	}
-	if c.services == kubeProxy && !services.HasNFT() {
-		return errors.New("services kube-proxy: nft is not installed (install nftables, " +
-			"or choose \"services\": \"relay\")")
-	}
-	if err := os.MkdirAll(c.config.Dir, 0o755); err != nil {
+	var err error
+	if c.services, err = chooseServices(c.config.Services); err != nil {
 		return err
 	}
-	if err := furnish(c.config, c.services); err != nil {
+	if err = findNeeded(); err != nil {
+		return err
+	}
+	if err = os.MkdirAll(c.config.Dir, 0o755); err != nil {
+		return err
+	}
+	if err = furnish(c.config, c.services); err != nil {
 		return err
 	}
 	file := os.NewFile(frontDescriptor, "front")
-	defer file.Close()
-	var err error
+	defer func() { _ = file.Close() }()
 	if c.front, err = net.FileListener(file); err != nil {
 		return fmt.Errorf("take over listener: %w", err)
 	}
@@ -138,8 +133,7 @@ func (c *cluster) prepare() error {
 
 // serveFront lets the outside reach the API server through the listener it handed in.
 func (c *cluster) serveFront(ctx context.Context) {
-	to := netip.AddrPortFrom(netip.MustParseAddr(controlAddress), apiPort)
-	splice.Serve(ctx, c.front, func() (netip.AddrPort, bool) { return to, true })
+	splice.Serve(ctx, c.front, func() (netip.AddrPort, bool) { return apiAddress(), true })
 }
 
 // readCommands hands on the lines of the input, and ends the cluster with it.
@@ -178,13 +172,17 @@ func (c *cluster) close() {
 
 // died ends the whole cluster: a run without one of its parts would prove nothing.
 func (c *cluster) died(name string, err error) {
-	log := c.config.processLog(name)
-	c.end(fmt.Errorf("%s: %w (its log is %s)", name, err, log))
+	err = fmt.Errorf("%s: %w (its log is %s)", name, err, c.config.processLog(name))
+	var disk syscall.Statfs_t
+	if syscall.Statfs(c.config.Dir, &disk) == nil && disk.Bavail == 0 {
+		err = fmt.Errorf("%w: no space is left in %s", err, c.config.Dir)
+	}
+	c.end(err)
 }
 
 func (c *cluster) say(format string, args ...any) {
-	at := time.Since(c.began).Seconds()
-	fmt.Fprintf(c.streams.Talk, "controlplane: %6.2fs %s\n", at, fmt.Sprintf(format, args...))
+	at, text := time.Since(c.began).Seconds(), fmt.Sprintf(format, args...)
+	_, _ = fmt.Fprintf(c.streams.Talk, "controlplane: %6.2fs %s\n", at, text)
 }
 
 // print writes one line of the protocol. Without a reader there is nobody to tell.

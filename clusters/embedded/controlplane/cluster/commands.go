@@ -85,15 +85,16 @@ func (c *cluster) answer(ctx context.Context, line []byte) Answer {
 }
 
 func (c *cluster) carryOut(ctx context.Context, command Command) error {
+	server, issuer, webhook := c.parts[partAPI], c.parts[partCertManager], c.parts[partWebhook]
 	do := map[string]func() error{
 		"status":             func() error { return nil },
-		"stop-apiserver":     func() error { return c.parts[partAPI].stop(ctx, syscall.SIGKILL) },
+		"stop-apiserver":     func() error { return server.stop(ctx, syscall.SIGKILL) },
 		"start-apiserver":    func() error { return c.startAPI(ctx) },
-		"pause-apiserver":    func() error { return c.parts[partAPI].freeze(ctx, true) },
-		"resume-apiserver":   func() error { return c.parts[partAPI].freeze(ctx, false) },
-		"stop-cert-manager":  func() error { return c.parts[partCertManager].stop(ctx, syscall.SIGTERM) },
-		"start-cert-manager": func() error { return c.parts[partCertManager].restart() },
-		"stop-webhook":       func() error { return c.parts[partWebhook].stop(ctx, syscall.SIGTERM) },
+		"pause-apiserver":    func() error { return server.freeze(ctx, true) },
+		"resume-apiserver":   func() error { return server.freeze(ctx, false) },
+		"stop-cert-manager":  func() error { return issuer.stop(ctx, syscall.SIGTERM) },
+		"start-cert-manager": func() error { return issuer.restart() },
+		"stop-webhook":       func() error { return webhook.stop(ctx, syscall.SIGTERM) },
 		"start-webhook":      func() error { return c.startWebhook(ctx) },
 	}[command.Do]
 	if do != nil {

@@ -61,15 +61,18 @@ func hosts(config Config) string {
 
 // cover lets the cluster see other content at path. A machine without that file needs none.
 func cover(path, text string) error {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
+	file, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	}
+	if err != nil {
+		return err
 	}
 	instead := filepath.Join(state, filepath.Base(path))
 	if err := os.WriteFile(instead, []byte(text), 0o644); err != nil {
 		return err
 	}
-	return syscall.Mount(instead, real, "", syscall.MS_BIND, "")
+	return syscall.Mount(instead, file, "", syscall.MS_BIND, "")
 }
 
 // furnishNetwork gives loopback the addresses of the cluster. There is no other interface than
@@ -79,7 +82,7 @@ func furnishNetwork(config Config, services string) error {
 	if err != nil {
 		return err
 	}
-	if err := netlink.LinkSetUp(lo); err != nil {
+	if err = netlink.LinkSetUp(lo); err != nil {
 		return fmt.Errorf("raise loopback: %w", err)
 	}
 	addresses := []string{controlAddress}
@@ -87,11 +90,11 @@ func furnishNetwork(config Config, services string) error {
 		addresses = append(addresses, nodeAddress(i))
 	}
 	for _, text := range addresses {
-		address, err := netlink.ParseAddr(text + "/32")
-		if err != nil {
-			return err
+		address, unread := netlink.ParseAddr(text + "/32")
+		if unread != nil {
+			return unread
 		}
-		if err := netlink.AddrAdd(lo, address); err != nil {
+		if err = netlink.AddrAdd(lo, address); err != nil {
 			return fmt.Errorf("add %s: %w", text, err)
 		}
 	}

@@ -34,10 +34,14 @@ const (
 	pkiDir  = state + "/pki"
 )
 
+func apiAddress() netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr(controlAddress), apiPort)
+}
+
 func nodeAddress(index int) string { return fmt.Sprintf("10.10.0.%d", 11+index) }
 
 func podsOf(index int) netip.Prefix {
-	return netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 244, byte(1 + index), 0}), 24)
+	return netip.MustParsePrefix(fmt.Sprintf("10.244.%d.0/24", 1+index))
 }
 
 func adminConfig() string { return filepath.Join(pkiDir, "admin.kubeconfig") }

@@ -23,17 +23,17 @@ var ErrNoNamespaces = errors.New("this machine does not let the cluster have its
 // Run starts the cluster and returns its exit code when it has ended. The cluster inherits the
 // three standard streams; its protocol is described in the README. A listener on the loopback
 // of the outside is handed in, by which the API server can be reached from here.
-func Run(config string) (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func Run(ctx context.Context, config string) (int, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 1, fmt.Errorf("listen on loopback: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	front, err := listener.(*net.TCPListener).File()
 	if err != nil {
 		return 1, fmt.Errorf("hand over listener: %w", err)
 	}
-	defer front.Close()
+	defer func() { _ = front.Close() }()
 	// The kernel ends the cluster with the thread that started it: stay on this one.
 	runtime.LockOSThread()
 	command, err := isolate(config, front)
@@ -43,7 +43,7 @@ func Run(config string) (int, error) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	ended, cancel := context.WithCancel(context.Background())
+	ended, cancel := context.WithCancel(ctx)
 	forwarded := make(chan struct{})
 	go func() {
 		defer close(forwarded)

@@ -51,7 +51,7 @@ func (p *process) start(args []string) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	command := own(args...)
 	command.Stdout, command.Stderr = log, log
 	command.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + state, "TMPDIR=" + state}
@@ -67,9 +67,7 @@ func (p *process) start(args []string) error {
 
 // own makes a command of this very program, even if its file has been replaced meanwhile.
 func own(args ...string) *exec.Cmd {
-	command := exec.Command("/proc/self/exe", args...)
-	command.Args[0] = "controlplane"
-	return command
+	return &exec.Cmd{Path: "/proc/self/exe", Args: append([]string{"controlplane"}, args...)}
 }
 
 func (p *process) follow(command *exec.Cmd, wanted *bool, ended chan struct{}) {

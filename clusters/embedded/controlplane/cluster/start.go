@@ -62,6 +62,7 @@ func (c *cluster) start(ctx context.Context) error {
 		took.Nodes = c.reached("%d nodes are ready", len(c.nodes))
 		return err
 	})
+	group.Go(func() error { return awaitAccount(ctx, client) })
 	if err := group.Wait(); err != nil {
 		return err
 	}
@@ -76,15 +77,25 @@ func (c *cluster) reached(format string, args ...any) time.Duration {
 
 func (c *cluster) controlParts() map[string][]string {
 	kubeconfig := "-kubeconfig=" + adminConfig()
+	services := []string{
+		"proxy", kubeconfig, "-mode=" + c.services,
+		"-node=" + c.config.Nodes[0].Name, "-pods=" + podRange,
+	}
+	for i := range c.config.Nodes {
+		services = append(services, "-node-pods="+podsOf(i).String())
+	}
 	return map[string][]string{
-		partAPI: {"up", "-data=" + state, "-pki=" + pkiDir, "-address=" + controlAddress,
-			"-port=" + strconv.Itoa(apiPort), "-services=" + serviceRange},
+		partAPI: {
+			"up", "-data=" + state, "-pki=" + pkiDir,
+			"-address=" + apiAddress().String(), "-services=" + serviceRange,
+		},
 		partCertManager: {"certmanager", kubeconfig, "-part=controller"},
-		partWebhook: {"certmanager", kubeconfig, "-part=webhook",
-			"-port=" + strconv.Itoa(webhookPort)},
-		partServices: {"proxy", kubeconfig, "-mode=" + c.services,
-			"-node=" + c.config.Nodes[0].Name, "-pods=" + podRange},
-		partDNS: {"dns", kubeconfig, "-address=" + controlAddress},
+		partWebhook: {
+			"certmanager", kubeconfig, "-part=webhook",
+			"-port=" + strconv.Itoa(webhookPort),
+		},
+		partServices: services,
+		partDNS:      {"dns", kubeconfig, "-address=" + controlAddress},
 	}
 }
 
@@ -126,7 +137,8 @@ func (c *cluster) startNodes() error {
 		if err := c.parts[runtime].start(c.runtimeArgs(n, images)); err != nil {
 			return err
 		}
-		if err := n.kubelet.start(append(c.kubeletArgs(n, n.settings), "-patience=30s")); err != nil {
+		args := append(c.kubeletArgs(n, n.settings), "-patience=30s")
+		if err := n.kubelet.start(args); err != nil {
 			return err
 		}
 	}
@@ -134,22 +146,26 @@ func (c *cluster) startNodes() error {
 }
 
 func (c *cluster) runtimeArgs(n *node, images string) []string {
-	return []string{"cri", "-socket=" + socket(n.name), "-images=" + images,
+	return []string{
+		"cri", "-socket=" + socket(n.name), "-images=" + images,
 		"-root=" + filepath.Join(nodeDir(n.name), "containers"),
 		"-address=" + nodeAddress(n.index), "-pods=" + podsOf(n.index).String(),
-		"-gateway=" + podGateway, fmt.Sprintf("-keep-ids=%t", c.user)}
+		"-gateway=" + podGateway, fmt.Sprintf("-keep-ids=%t", c.user),
+	}
 }
 
 func (c *cluster) kubeletArgs(n *node, settings Settings) []string {
 	file := c.authority.Path(nodeFile(n.name))
-	return []string{"kubelet", "-name=" + n.name, "-kubeconfig=" + file + ".kubeconfig",
+	return []string{
+		"kubelet", "-name=" + n.name, "-kubeconfig=" + file + ".kubeconfig",
 		"-cert=" + file + ".crt", "-key=" + file + ".key", "-ca=" + c.authority.Path("ca.crt"),
 		"-root=" + filepath.Join(nodeDir(n.name), "kubelet"),
 		"-logs=" + c.config.podLogs(n.name), "-socket=" + socket(n.name),
 		"-address=" + nodeAddress(n.index), "-dns=" + controlAddress,
 		"-sync-frequency=" + time.Duration(settings.SyncFrequency).String(),
 		"-change-detection=" + settings.ChangeDetection,
-		fmt.Sprintf("-user-namespace=%t", c.user)}
+		fmt.Sprintf("-user-namespace=%t", c.user),
+	}
 }
 
 func (c *cluster) client() (*kubernetes.Clientset, *rest.Config, error) {
@@ -192,6 +208,20 @@ func (c *cluster) awaitNodes(ctx context.Context, client *kubernetes.Clientset) 
 	})
 	if err != nil {
 		return fmt.Errorf("wait for nodes (%d of %d are ready): %w", ready, len(c.nodes), err)
+	}
+	return nil
+}
+
+// awaitAccount waits for the account of pods in the default namespace, without which the API
+// server admits none.
+func awaitAccount(ctx context.Context, client *kubernetes.Clientset) error {
+	err := await(ctx, 50*time.Millisecond, func() bool {
+		_, err := client.CoreV1().ServiceAccounts(meta.NamespaceDefault).
+			Get(ctx, "default", meta.GetOptions{})
+		return err == nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for the default service account: %w", err)
 	}
 	return nil
 }

@@ -19,30 +19,30 @@ const (
 
 // Spec describes one container.
 type Spec struct {
-	Root         string // empty folder that becomes the root
-	Program      string // executable on the host
-	Inside       string // where the container sees it
-	Args         []string
-	Env          []string
-	Dir          string
-	Hostname     string
-	Resolv       string // content of /etc/resolv.conf
-	Mounts       []Mount
-	ReadOnly     bool // root file system
-	User         int
-	Group        int
-	Groups       []int
-	KeepIDs      bool // a user namespace with one id cannot change it
-	NoNewPrivs   bool
-	Privileged   bool
-	Capabilities []int // the bounding set, unless privileged
-	Terminal     bool
+	Root         string   `json:"root"`    // empty folder that becomes the root
+	Program      string   `json:"program"` // executable on the host
+	Inside       string   `json:"inside"`  // where the container sees it
+	Args         []string `json:"args"`
+	Env          []string `json:"env"`
+	Dir          string   `json:"dir"`
+	Hostname     string   `json:"hostname"`
+	Resolv       string   `json:"resolv"` // content of /etc/resolv.conf
+	Mounts       []Mount  `json:"mounts"`
+	ReadOnly     bool     `json:"read_only"` // root file system
+	User         int      `json:"user"`
+	Group        int      `json:"group"`
+	Groups       []int    `json:"groups"`
+	KeepIDs      bool     `json:"keep_ids"` // a user namespace with one id cannot change it
+	NoNewPrivs   bool     `json:"no_new_privs"`
+	Privileged   bool     `json:"privileged"`
+	Capabilities []int    `json:"capabilities"` // the bounding set, unless privileged
 }
 
 // Mount is a bind mount from the host into the container.
 type Mount struct {
-	From, To string
-	ReadOnly bool
+	From     string `json:"from"`
+	To       string `json:"to"`
+	ReadOnly bool   `json:"read_only"`
 }
 
 // Write stores the spec for the program alone to read: the environment may hold secrets.
@@ -72,7 +72,7 @@ func Read(path string) (Spec, error) {
 func Capabilities(add, drop []string) ([]int, error) {
 	names := capabilityNames()
 	set := map[string]bool{}
-	for _, name := range strings.Fields(granted) {
+	for name := range strings.FieldsSeq(granted) {
 		set[name] = true
 	}
 	for _, step := range []struct {

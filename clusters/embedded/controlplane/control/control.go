@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
@@ -14,11 +15,10 @@ import (
 
 // Config says where the control plane keeps its data and where it serves.
 type Config struct {
-	Data     string // folder of etcd; an existing one is taken up again
-	PKI      string // folder of certificates and kubeconfigs, see package pki
-	Address  string // address the API server binds; pods must reach it
-	Port     int
-	Services string // address range of Services
+	Data     string         // folder of etcd; an existing one is taken up again
+	PKI      string         // folder of certificates and kubeconfigs, see package pki
+	Address  netip.AddrPort // of the API server; pods must reach it
+	Services string         // address range of Services
 }
 
 func (c Config) file(name string) string { return filepath.Join(c.PKI, name) }

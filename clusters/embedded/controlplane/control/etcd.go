@@ -26,11 +26,11 @@ func startEtcd(ctx context.Context, dir string) (*embed.Etcd, error) {
 	config.Dir = dir
 	config.LogLevel = "error"
 	config.UnsafeNoFsync = true
-	client, err := freeURL()
+	client, err := freeURL(ctx)
 	if err != nil {
 		return nil, err
 	}
-	peer, err := freeURL()
+	peer, err := freeURL(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -54,11 +54,11 @@ func startEtcd(ctx context.Context, dir string) (*embed.Etcd, error) {
 	return nil, err
 }
 
-func freeURL() (url.URL, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func freeURL(ctx context.Context) (url.URL, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return url.URL{}, fmt.Errorf("find port: %w", err)
 	}
-	defer listener.Close()
+	defer func() { _ = listener.Close() }()
 	return url.URL{Scheme: "http", Host: listener.Addr().String()}, nil
 }

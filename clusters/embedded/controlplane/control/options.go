@@ -69,9 +69,9 @@ func parseOptions(config Config, etcd string) (*options, error) {
 func apiserverFlags(config Config, etcd string) []string {
 	return []string{
 		"--etcd-servers=" + etcd,
-		"--bind-address=" + config.Address,
-		"--advertise-address=" + config.Address,
-		"--secure-port=" + strconv.Itoa(config.Port),
+		"--bind-address=" + config.Address.Addr().String(),
+		"--advertise-address=" + config.Address.Addr().String(),
+		"--secure-port=" + strconv.Itoa(int(config.Address.Port())),
 		"--tls-cert-file=" + config.file("apiserver.crt"),
 		"--tls-private-key-file=" + config.file("apiserver.key"),
 		"--client-ca-file=" + config.file("ca.crt"),

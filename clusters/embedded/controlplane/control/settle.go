@@ -49,7 +49,7 @@ func adminClient(config Config) (*kubernetes.Clientset, error) {
 }
 
 func endpoint(config Config) *discovery.EndpointSlice {
-	name, port, ready := "https", int32(config.Port), true
+	name, port, ready := "https", int32(config.Address.Port()), true
 	return &discovery.EndpointSlice{
 		ObjectMeta: meta.ObjectMeta{
 			Name: "kubernetes", Namespace: meta.NamespaceDefault,
@@ -57,7 +57,7 @@ func endpoint(config Config) *discovery.EndpointSlice {
 		},
 		AddressType: discovery.AddressTypeIPv4,
 		Endpoints: []discovery.Endpoint{{
-			Addresses:  []string{config.Address},
+			Addresses:  []string{config.Address.Addr().String()},
 			Conditions: discovery.EndpointConditions{Ready: &ready},
 		}},
 		Ports: []discovery.EndpointPort{{Name: &name, Port: &port}},

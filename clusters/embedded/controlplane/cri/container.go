@@ -49,7 +49,9 @@ func (s *server) CreateContainer(
 	}
 	c.root = filepath.Join(s.config.Root, c.id)
 	if path := c.config.GetLogPath(); path != "" {
-		c.log = &logFile{path: filepath.Join(pod.config.GetLogDirectory(), path)}
+		c.log = &logFile{
+			path: filepath.Join(pod.config.GetLogDirectory(), path), fail: s.fail,
+		}
 	}
 	s.containers[c.id] = c
 	return &api.CreateContainerResponse{ContainerId: c.id}, nil

@@ -27,7 +27,7 @@ func TestImageName(t *testing.T) {
 func TestRunnable(t *testing.T) {
 	script := filepath.Join(t.TempDir(), "script")
 	require.NoError(t, os.WriteFile(script, []byte("#!/bin/sh\n"), 0o755))
-	assert.ErrorContains(t, runnable(script), "is no executable of this machine")
+	require.ErrorContains(t, runnable(script), "is no executable of this machine")
 	if _, err := os.Stat("/bin/ls"); err == nil {
 		assert.ErrorContains(t, runnable("/bin/ls"), "CGO_ENABLED=0")
 	}

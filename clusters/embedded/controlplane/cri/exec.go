@@ -4,11 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -37,7 +36,7 @@ func (s *server) ExecSync(
 	}
 	response := &api.ExecSyncResponse{Stdout: out.Bytes(), Stderr: errs.Bytes()}
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-		response.ExitCode = int32(exit.ExitCode())
+		response.ExitCode = int32(exit.ExitCode() & 0xff)
 		return response, nil
 	}
 	if err != nil {
@@ -71,7 +70,7 @@ func (s *server) exec(
 	if err := spec.Write(path); err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, s.config.Init, "exec", path, fmt.Sprint(pid))
+	command := exec.CommandContext(ctx, s.config.Init, "exec", path, strconv.Itoa(pid))
 	command.Stdin, command.Stdout, command.Stderr = in, out, errs
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	// The program is a child of ctrinit: end both, by their group.
@@ -80,28 +79,16 @@ func (s *server) exec(
 	return s.runIn(c.pod, command)
 }
 
-// runIn runs ctrinit with the descriptors it expects, and prefers its report to its exit code.
+// runIn runs ctrinit to its end, and prefers its report to its exit code.
 func (s *server) runIn(pod *sandbox, command *exec.Cmd) error {
-	network, err := s.networkOf(pod)
-	if err != nil {
-		return fmt.Errorf("open network: %w", err)
-	}
-	defer network.Close()
-	report, reporter, err := os.Pipe()
+	reported, err := s.begin(pod, command)
 	if err != nil {
 		return err
 	}
-	defer report.Close()
-	command.ExtraFiles = []*os.File{network, reporter}
-	if err := errors.Join(command.Start(), reporter.Close()); err != nil {
-		return err
+	if ended := command.Wait(); reported == nil {
+		return ended
 	}
-	text, err := io.ReadAll(report)
-	ended := command.Wait()
-	if err != nil || len(text) > 0 {
-		return errors.Join(errors.New(string(text)), err)
-	}
-	return ended
+	return reported
 }
 
 // limited keeps what fits and drops the rest without complaint.

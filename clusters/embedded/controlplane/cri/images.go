@@ -23,8 +23,11 @@ func imageName(reference string) string {
 	return strings.TrimPrefix(name, "library/")
 }
 
+// image returns nil also for a program that could not run: the kubelet then pulls, and so gets
+// the reason from PullImage whatever the pull policy.
 func (s *server) image(reference string) *api.Image {
-	if s.config.Images[imageName(reference)] == "" {
+	program := s.config.Images[imageName(reference)]
+	if program == "" || runnable(program) != nil {
 		return nil
 	}
 	return &api.Image{
@@ -39,7 +42,9 @@ func (s *server) ListImages(
 ) (*api.ListImagesResponse, error) {
 	list := &api.ListImagesResponse{}
 	for name := range s.config.Images {
-		list.Images = append(list.Images, s.image(name))
+		if image := s.image(name); image != nil {
+			list.Images = append(list.Images, image)
+		}
 	}
 	return list, nil
 }
@@ -76,7 +81,7 @@ func runnable(program string) error {
 	if err != nil {
 		return fmt.Errorf("%s is no executable of this machine: %w", program, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	for _, segment := range file.Progs {
 		if segment.Type == elf.PT_INTERP {
 			return fmt.Errorf("%s needs shared libraries, which containers here have not: "+

@@ -22,6 +22,7 @@ const logLineMax = 16 << 10
 // A nil logFile discards, as a container without a log path wants.
 type logFile struct {
 	path string
+	fail func(error) // is told that the log is incomplete
 
 	mu   sync.Mutex
 	file *os.File
@@ -71,7 +72,9 @@ func (l *logFile) write(stream string, piece []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file != nil {
-		_, _ = l.file.Write(line) // a full disk must not stop the workload
+		if _, err := l.file.Write(line); err != nil {
+			l.fail(fmt.Errorf("write log of a container: %w", err))
+		}
 	}
 }
 

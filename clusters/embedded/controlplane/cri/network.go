@@ -91,11 +91,11 @@ func (n *network) insidePod(address, gateway netip.Addr, hardware net.HardwareAd
 	}
 	defer handle.Close()
 	for _, name := range []string{"lo", "eth0"} {
-		link, err := handle.LinkByName(name)
-		if err != nil {
-			return err
+		link, missing := handle.LinkByName(name)
+		if missing != nil {
+			return missing
 		}
-		if err := handle.LinkSetUp(link); err != nil {
+		if err = handle.LinkSetUp(link); err != nil {
 			return fmt.Errorf("raise %s: %w", name, err)
 		}
 	}

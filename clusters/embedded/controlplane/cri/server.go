@@ -43,7 +43,8 @@ type server struct {
 	api.UnimplementedImageServiceServer
 	config  Config
 	streams streaming.Server
-	running sync.WaitGroup // goroutines that follow containers
+	fail    context.CancelCauseFunc // ends the server: what follows would be no evidence
+	running sync.WaitGroup          // goroutines that follow containers
 
 	mu         sync.Mutex // guards what follows
 	serial     int
@@ -52,32 +53,38 @@ type server struct {
 	containers map[string]*container
 }
 
-// Serve serves the node until ctx ends, then ends all its containers. It blocks.
+// Serve serves the node until ctx ends or a log cannot be written, then ends all its
+// containers. It blocks.
 func Serve(ctx context.Context, config Config) error {
 	if err := os.MkdirAll(config.Root, 0o755); err != nil {
 		return err
 	}
-	listener, err := net.Listen("unix", config.Socket)
+	listener, err := new(net.ListenConfig).Listen(ctx, "unix", config.Socket)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	s := &server{
-		config: config, addresses: newAddresses(config.Pods),
+		config: config, fail: fail, addresses: newAddresses(config.Pods),
 		sandboxes: map[string]*sandbox{}, containers: map[string]*container{},
 	}
-	stopStreams, err := s.serveStreams(config.Address)
+	stopStreams, err := s.serveStreams(ctx, config.Address)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	defer stopStreams()
 	rpc := grpc.NewServer()
 	api.RegisterRuntimeServiceServer(rpc, s)
 	api.RegisterImageServiceServer(rpc, s)
 	stopped := context.AfterFunc(ctx, rpc.Stop)
 	defer stopped()
 	err = rpc.Serve(listener)
+	stopStreams()
 	s.killAll()
 	s.running.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
 	if ctx.Err() != nil {
 		return nil
 	}

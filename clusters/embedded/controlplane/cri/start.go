@@ -52,11 +52,13 @@ func (s *server) launch(c *container, spec contain.Spec) error {
 	if err := spec.Write(path); err != nil {
 		return err
 	}
-	command := exec.Command(s.config.Init, "start", path)
-	command.SysProcAttr = &syscall.SysProcAttr{
-		Setsid: true,
-		Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS |
-			syscall.CLONE_NEWIPC,
+	command := &exec.Cmd{
+		Path: s.config.Init, Args: []string{s.config.Init, "start", path},
+		SysProcAttr: &syscall.SysProcAttr{
+			Setsid: true,
+			Cloneflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS |
+				syscall.CLONE_NEWIPC,
+		},
 	}
 	out, err := command.StdoutPipe()
 	if err != nil {
@@ -89,26 +91,42 @@ func (c *container) neverStarted() {
 
 // startIn starts ctrinit with the pod's network and waits until it has become the workload.
 func (s *server) startIn(pod *sandbox, command *exec.Cmd) error {
-	network, err := s.networkOf(pod)
-	if err != nil {
-		return fmt.Errorf("open network: %w", err)
-	}
-	defer network.Close()
-	report, reporter, err := os.Pipe()
+	reported, err := s.begin(pod, command)
 	if err != nil {
 		return err
 	}
-	defer report.Close()
-	command.ExtraFiles = []*os.File{network, reporter} // contain.NetworkFD, contain.ErrorFD
-	err = command.Start()
-	if err := errors.Join(err, reporter.Close()); err != nil {
-		return fmt.Errorf("start: %w", err)
-	}
-	text, err := io.ReadAll(report)
-	if err == nil && len(text) == 0 {
+	if reported == nil {
 		return nil
 	}
-	return errors.Join(errors.New(string(text)), err, ignoreExit(command.Wait()))
+	return errors.Join(reported, ignoreExit(command.Wait()))
+}
+
+// begin starts ctrinit with the descriptors it expects and waits for its report, which is nil
+// when the workload's program runs. Where err is nil the caller waits for the command's end.
+func (s *server) begin(pod *sandbox, command *exec.Cmd) (reported, err error) {
+	network, err := s.networkOf(pod)
+	if err != nil {
+		return nil, fmt.Errorf("open network: %w", err)
+	}
+	defer func() { _ = network.Close() }()
+	report, reporter, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = report.Close() }()
+	command.ExtraFiles = []*os.File{network, reporter} // contain.NetworkFD, contain.ErrorFD
+	err = command.Start()
+	if err = errors.Join(err, reporter.Close()); err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+	text, err := io.ReadAll(report)
+	if err != nil {
+		return fmt.Errorf("read report: %w", err), nil
+	}
+	if len(text) > 0 {
+		return errors.New(string(text)), nil
+	}
+	return nil, nil
 }
 
 // networkOf returns a descriptor of the pod's network namespace that the caller closes.
@@ -151,9 +169,9 @@ func outcome(err error) (code int32, reason string) {
 		return 0, "Completed"
 	}
 	if state, ok := exit.Sys().(syscall.WaitStatus); ok && state.Signaled() {
-		return 128 + int32(state.Signal()), "Error"
+		return 128 + int32(state.Signal()&0x7f), "Error"
 	}
-	return int32(exit.ExitCode()), "Error"
+	return int32(exit.ExitCode() & 0xff), "Error"
 }
 
 func ignoreExit(err error) error {

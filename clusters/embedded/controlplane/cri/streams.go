@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,9 +21,11 @@ import (
 var errUnsupported = errors.New("not supported by the process runtime")
 
 // serveStreams serves `kubectl exec` and `kubectl port-forward` beside the gRPC socket. The
-// returned function stops the server and waits for it.
-func (s *server) serveStreams(address string) (stop func(), err error) {
-	listener, err := net.Listen("tcp", net.JoinHostPort(address, "0"))
+// returned function stops the server.
+func (s *server) serveStreams(
+	ctx context.Context, address string,
+) (stop func(), err error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort(address, "0"))
 	if err != nil {
 		return nil, fmt.Errorf("listen for streams: %w", err)
 	}
@@ -79,6 +82,9 @@ func (s streams) Attach(
 func (s streams) PortForward(
 	ctx context.Context, id string, port int32, stream io.ReadWriteCloser,
 ) error {
+	if port < 1 || port > math.MaxUint16 {
+		return fmt.Errorf("%d is no port", port)
+	}
 	s.server.mu.Lock()
 	pod := s.server.sandboxes[id]
 	s.server.mu.Unlock()
@@ -90,11 +96,11 @@ func (s streams) PortForward(
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	sent := make(chan error, 1)
 	go func() {
-		_, err := io.Copy(conn, stream)
-		sent <- errors.Join(err, conn.(*net.TCPConn).CloseWrite())
+		_, failed := io.Copy(conn, stream)
+		sent <- errors.Join(failed, conn.(*net.TCPConn).CloseWrite())
 	}()
 	_, err = io.Copy(stream, conn)
 	return errors.Join(err, stream.Close(), <-sent)

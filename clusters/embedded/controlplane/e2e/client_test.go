@@ -29,6 +29,7 @@ import (
 type client struct {
 	t       *testing.T
 	kube    *kubernetes.Clientset
+	streams *kubernetes.Clientset // without a limit of time
 	certs   *versioned.Clientset
 	dynamic *dynamic.DynamicClient
 }
@@ -37,9 +38,13 @@ func connect(t *testing.T, kubeconfig string) *client {
 	t.Helper()
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	require.NoError(t, err)
-	config.QPS, config.Timeout = -1, 20*time.Second
-	return &client{t: t, kube: kubernetes.NewForConfigOrDie(config),
-		certs: versioned.NewForConfigOrDie(config), dynamic: dynamic.NewForConfigOrDie(config)}
+	config.QPS = -1
+	streams := kubernetes.NewForConfigOrDie(config)
+	config.Timeout = 20 * time.Second
+	return &client{
+		t: t, kube: kubernetes.NewForConfigOrDie(config), streams: streams,
+		certs: versioned.NewForConfigOrDie(config), dynamic: dynamic.NewForConfigOrDie(config),
+	}
 }
 
 func manifests(t *testing.T) []byte {

@@ -4,13 +4,13 @@ package e2e
 
 import (
 	"bufio"
+	"debug/elf"
 	"encoding/json"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -45,9 +45,28 @@ func programs(t *testing.T) string {
 
 func testpod(t *testing.T) string {
 	t.Helper()
+	if bin := os.Getenv("CONTROLPLANE_BIN"); bin != "" {
+		path := filepath.Join(bin, "testpod")
+		if _, err := os.Stat(path); err == nil {
+			return path
+		}
+	}
 	path := filepath.Join(t.TempDir(), "testpod")
 	build(t, "build", "-trimpath", "-o", path, "./e2e/testpod")
 	return path
+}
+
+// shared returns a program that needs shared libraries, which no container has.
+func shared(t *testing.T) string {
+	t.Helper()
+	for _, path := range []string{"/bin/ls", "/usr/bin/env"} {
+		if file, err := elf.Open(path); err == nil {
+			_ = file.Close()
+			return path
+		}
+	}
+	require.Fail(t, "no program with shared libraries")
+	return ""
 }
 
 func build(t *testing.T, args ...string) {
@@ -58,10 +77,15 @@ func build(t *testing.T, args ...string) {
 	require.NoError(t, err, "%s", out)
 }
 
+// controlplane is the command that a harness starts.
+func controlplane(bin string) *exec.Cmd {
+	return exec.Command(filepath.Join(bin, "controlplane"), "run", "-config", "-")
+}
+
 func start(t *testing.T, bin string, config cluster.Config) *running {
 	t.Helper()
 	r := &running{t: t, lines: make(chan []byte, 16)}
-	r.command = exec.Command(filepath.Join(bin, "controlplane"), "run", "-config", "-")
+	r.command = controlplane(bin)
 	r.command.Stderr = os.Stderr
 	var err error
 	r.input, err = r.command.StdinPipe()
@@ -121,61 +145,4 @@ func (r *running) must(command cluster.Command) cluster.Answer {
 	answer := r.do(command)
 	require.True(r.t, answer.OK, "%s: %s", command.Do, answer.Error)
 	return answer
-}
-
-// namespaces returns the cluster's own, as the links in /proc name them.
-func namespaces(t *testing.T, pid int) map[string]bool {
-	t.Helper()
-	set := map[string]bool{}
-	for _, kind := range []string{"net", "mnt", "pid", "uts", "ipc"} {
-		link, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "ns", kind))
-		require.NoError(t, err)
-		own, err := os.Readlink("/proc/self/ns/" + kind)
-		require.NoError(t, err)
-		require.NotEqual(t, own, link, "the cluster shares the %s namespace", kind)
-		set[link] = true
-	}
-	return set
-}
-
-// remains lists what is left of a cluster: living processes in its namespaces or of its
-// programs, and mounts that name its folders.
-func remains(t *testing.T, spaces map[string]bool, dirs ...string) []string {
-	t.Helper()
-	var left []string
-	processes, err := filepath.Glob("/proc/[0-9]*")
-	require.NoError(t, err)
-	for _, process := range processes {
-		if name, _ := os.Readlink(filepath.Join(process, "exe")); name != "" {
-			for _, dir := range dirs {
-				if strings.HasPrefix(name, dir+"/") {
-					left = append(left, process+" runs "+name)
-				}
-			}
-		}
-		for _, kind := range []string{"net", "mnt", "pid"} {
-			link, err := os.Readlink(filepath.Join(process, "ns", kind))
-			if err == nil && spaces[link] {
-				left = append(left, process+" is in "+link)
-			}
-		}
-	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	require.NoError(t, err)
-	for line := range strings.Lines(string(mounts)) {
-		for _, dir := range append(dirs, "certquake") {
-			if strings.Contains(line, dir) {
-				left = append(left, "mount "+line)
-			}
-		}
-	}
-	return left
-}
-
-// requireGone waits a little for the kernel and then insists.
-func requireGone(t *testing.T, spaces map[string]bool, dirs ...string) {
-	t.Helper()
-	require.Eventually(t, func() bool { return len(remains(t, spaces, dirs...)) == 0 },
-		10*time.Second, 50*time.Millisecond)
-	require.Empty(t, remains(t, spaces, dirs...))
 }

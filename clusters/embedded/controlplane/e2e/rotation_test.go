@@ -7,7 +7,6 @@ package e2e
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"os"
 	"testing"
 	"time"
@@ -31,7 +30,6 @@ func TestRotation(t *testing.T) {
 	}
 	r := start(t, bin, config)
 	spaces := namespaces(t, r.ready.InitPID)
-	figures(t, r)
 	api := connect(t, r.ready.Kubeconfig)
 	api.apply(manifests(t))
 	api.issued(leaf)
@@ -63,8 +61,10 @@ func TestRotation(t *testing.T) {
 		assert.GreaterOrEqual(t, seen.Sub(changed), hold)
 	})
 	t.Run("a reconfigured kubelet leaves containers alone", func(t *testing.T) {
-		answer := r.must(cluster.Command{Do: "configure-kubelet", Node: "slow",
-			Settings: settings(time.Second, "Get")})
+		answer := r.must(cluster.Command{
+			Do: "configure-kubelet", Node: "slow",
+			Settings: settings(time.Second, "Get"),
+		})
 		t.Logf("kubelet restarted in %s", answer.Took.Round(time.Millisecond))
 		changed, sum := api.renew(leaf)
 		seen := awaitChange(t, r.ready, pods["slow"], sum, 15*time.Second)
@@ -76,13 +76,9 @@ func TestRotation(t *testing.T) {
 	t.Run("issuer, webhook and API server can be away", func(t *testing.T) { outages(t, r, api) })
 	t.Run("pods are pods", func(t *testing.T) { podLife(t, api) })
 
-	t.Run("forty pods", func(t *testing.T) {
+	t.Run("a pod is told to end", func(t *testing.T) {
 		terminated(t, r.ready, api, pods["fast"])
-		t.Logf("40 pods are ready after %s", api.scale(40).Round(time.Millisecond))
-		t.Logf("1 is left after %s", api.scale(1).Round(time.Millisecond))
 	})
-	status := r.must(cluster.Command{Do: "status"})
-	t.Logf("memory in the end: %s", memory(status.Bytes))
 	began := time.Now()
 	require.NoError(t, r.input.Close())
 	require.NoError(t, r.command.Wait())
@@ -93,6 +89,7 @@ func TestRotation(t *testing.T) {
 }
 
 func outages(t *testing.T, r *running, api *client) {
+	t.Helper()
 	r.must(cluster.Command{Do: "stop-cert-manager"})
 	before := api.secret(leaf)
 	api.requestIssue(leaf)
@@ -125,21 +122,6 @@ func settings(every time.Duration, strategy string) cluster.Settings {
 	return cluster.Settings{
 		SyncFrequency: cluster.Duration(every), ChangeDetection: strategy,
 	}
-}
-
-func figures(t *testing.T, r *running) {
-	s := r.ready.Startup
-	t.Logf("API ready %.2fs, cert-manager issues %.2fs, 3 nodes ready %.2fs, Services by %s",
-		s.API.Seconds(), s.Issuing.Seconds(), s.Nodes.Seconds(), r.ready.Services)
-	t.Logf("memory when ready: %s", memory(r.ready.MemoryBytes))
-}
-
-func memory(parts map[string]int64) string {
-	total := int64(0)
-	for _, size := range parts {
-		total += size
-	}
-	return fmt.Sprintf("%d MB in %d processes", total>>20, len(parts))
 }
 
 func digest(text []byte) string {

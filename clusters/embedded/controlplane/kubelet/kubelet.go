@@ -56,7 +56,7 @@ func Run(ctx context.Context, config Config) error {
 	if err != nil {
 		return err
 	}
-	if err := authenticate(ctx, config, server, dependencies); err != nil {
+	if err = authenticate(ctx, config, server, dependencies); err != nil {
 		return err
 	}
 	dependencies.CAdvisorInterface = newMachine(config.Name)
@@ -65,7 +65,7 @@ func Run(ctx context.Context, config Config) error {
 	dependencies.PodStartupLatencyTracker = kubeletutil.NewPodStartupLatencyTracker()
 	dependencies.NodeStartupLatencyTracker = kubeletutil.NewNodeStartupLatencyTracker()
 	if config.UserNamespace {
-		err := withoutIdentities(ctx, config.Name, settings, dependencies)
+		err = withoutIdentities(ctx, config.Name, settings, dependencies)
 		if err != nil {
 			return err
 		}

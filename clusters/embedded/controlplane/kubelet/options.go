@@ -55,6 +55,8 @@ func serving(config Config, settings *kubeletconfig.KubeletConfiguration) {
 	settings.ResolverConfig = ""
 	settings.ClusterDomain = "cluster.local"
 	settings.ClusterDNS = []string{config.DNS}
+	// A log is evidence, and rotation loses lines for those who follow: let it grow.
+	settings.ContainerLogMaxSize = "1Gi"
 	settings.SerializeImagePulls = false
 	settings.RegistryPullQPS = 0
 }

@@ -51,7 +51,9 @@ type anonymousClient struct {
 // CoreV1 returns the stripping client.
 func (c anonymousClient) CoreV1() corev1.CoreV1Interface { return c.core }
 
-func anonymous(settings *rest.Config, real kubernetes.Interface) (kubernetes.Interface, error) {
+func anonymous(
+	settings *rest.Config, whole kubernetes.Interface,
+) (kubernetes.Interface, error) {
 	own := rest.CopyConfig(settings)
 	version := core.SchemeGroupVersion
 	own.GroupVersion, own.APIPath = &version, "/api"
@@ -62,7 +64,7 @@ func anonymous(settings *rest.Config, real kubernetes.Interface) (kubernetes.Int
 	if err != nil {
 		return nil, err
 	}
-	return anonymousClient{real, corev1.New(raw)}, nil
+	return anonymousClient{whole, corev1.New(raw)}, nil
 }
 
 // stripping hands out decoders that strip identities from pods.

@@ -7,9 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"net"
 	"net/netip"
-	"sort"
+	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	core "k8s.io/api/core/v1"
@@ -40,16 +43,17 @@ func watch(ctx context.Context, kubeconfig string) (*book, error) {
 	}
 	config.ContentType = "application/vnd.kubernetes.protobuf"
 	config.UserAgent = "certquake-services"
+	config.Dial = dialPatiently
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, err
 	}
 	factory := informers.NewSharedInformerFactory(client, time.Hour)
 	services := factory.Core().V1().Services()
-	slices := factory.Discovery().V1().EndpointSlices()
+	endpoints := factory.Discovery().V1().EndpointSlices()
 	b := &book{
-		services: services.Lister(), slices: slices.Lister(),
-		changes: []cache.SharedIndexInformer{services.Informer(), slices.Informer()},
+		services: services.Lister(), slices: endpoints.Lister(),
+		changes: []cache.SharedIndexInformer{services.Informer(), endpoints.Informer()},
 	}
 	factory.Start(ctx.Done())
 	for _, synced := range factory.WaitForCacheSync(ctx.Done()) {
@@ -58,6 +62,27 @@ func watch(ctx context.Context, kubeconfig string) (*book, error) {
 		}
 	}
 	return b, nil
+}
+
+// redialEvery is how soon a book notices that the API server has come back.
+const redialEvery = 20 * time.Millisecond
+
+// dialPatiently waits for an API server that refuses connections because it does not run. The
+// lists would otherwise be asked for again after up to half a minute.
+func dialPatiently(ctx context.Context, network, address string) (net.Conn, error) {
+	tick := time.NewTicker(redialEvery)
+	defer tick.Stop()
+	for {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			return conn, err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), err)
+		}
+	}
 }
 
 func (b *book) service(key string) *core.Service {
@@ -72,34 +97,57 @@ func (b *book) service(key string) *core.Service {
 // endpoint is one pod behind a Service.
 type endpoint struct {
 	address netip.Addr
-	host    string
+	host    string // the pod's hostname, where its subdomain is the Service
+	leaving bool   // the pod is being deleted
 	ports   []discovery.EndpointPort
 }
 
-// endpoints returns the pods that may be sent to, in the order of their addresses.
+// label is the name of the endpoint below its Service.
+func (e endpoint) label() string {
+	if e.host != "" {
+		return e.host
+	}
+	return strings.ReplaceAll(e.address.String(), ".", "-")
+}
+
+// endpoints returns the pods that may be sent to, in the order of their addresses. A Service
+// that publishes addresses of pods that are not ready has its endpoints marked as ready by the
+// controller, and so are here all its pods.
 func (b *book) endpoints(key string) []endpoint {
 	namespace, name, _ := strings.Cut(key, "/")
 	selector := labels.SelectorFromSet(labels.Set{discovery.LabelServiceName: name})
-	slices, err := b.slices.EndpointSlices(namespace).List(selector)
+	found, err := b.slices.EndpointSlices(namespace).List(selector)
 	if err != nil {
 		return nil
 	}
 	var list []endpoint
-	for _, slice := range slices {
+	for _, slice := range found {
+		if slice.AddressType != discovery.AddressTypeIPv4 {
+			continue
+		}
 		for _, each := range slice.Endpoints {
-			address, err := netip.ParseAddr(each.Addresses[0])
-			if err != nil || each.Conditions.Ready != nil && !*each.Conditions.Ready {
-				continue
+			if one, ready := readyEndpoint(each); ready {
+				one.ports = slice.Ports
+				list = append(list, one)
 			}
-			one := endpoint{address: address, ports: slice.Ports}
-			if each.Hostname != nil {
-				one.host = *each.Hostname
-			}
-			list = append(list, one)
 		}
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].address.Less(list[j].address) })
+	slices.SortFunc(list, func(a, b endpoint) int { return a.address.Compare(b.address) })
 	return list
+}
+
+func readyEndpoint(from discovery.Endpoint) (endpoint, bool) {
+	conditions := from.Conditions
+	if len(from.Addresses) == 0 || conditions.Ready != nil && !*conditions.Ready {
+		return endpoint{}, false
+	}
+	address, err := netip.ParseAddr(from.Addresses[0])
+	one := endpoint{address: address}
+	if from.Hostname != nil {
+		one.host = *from.Hostname
+	}
+	one.leaving = conditions.Terminating != nil && *conditions.Terminating
+	return one, err == nil
 }
 
 func (b *book) addresses(key string) ([]record, bool) {
@@ -110,21 +158,37 @@ func (b *book) addresses(key string) ([]record, bool) {
 	if address, err := netip.ParseAddr(service.Spec.ClusterIP); err == nil {
 		return []record{{address: address}}, true
 	}
-	var list []record
-	for _, each := range b.endpoints(key) {
-		list = append(list, record{address: each.address})
-	}
-	return list, len(list) > 0
+	return distinct(b.endpoints(key))
 }
 
+// pod resolves one name below a headless Service. While a pod is being replaced by one of the
+// same hostname both may be published: the one that stays wins.
 func (b *book) pod(key, host string) ([]record, bool) {
+	var staying, leaving []endpoint
 	for _, each := range b.endpoints(key) {
-		if strings.EqualFold(each.host, host) ||
-			strings.ReplaceAll(each.address.String(), ".", "-") == host {
-			return []record{{address: each.address}}, true
+		switch {
+		case !strings.EqualFold(each.label(), host):
+		case each.leaving:
+			leaving = append(leaving, each)
+		default:
+			staying = append(staying, each)
 		}
 	}
-	return nil, false
+	if len(staying) > 0 {
+		return distinct(staying)
+	}
+	return distinct(leaving)
+}
+
+// distinct returns each address once: while slices are rebalanced, two may hold the same.
+func distinct(endpoints []endpoint) ([]record, bool) {
+	var list []record
+	for _, each := range endpoints {
+		if n := len(list); n == 0 || list[n-1].address != each.address {
+			list = append(list, record{address: each.address})
+		}
+	}
+	return list, len(list) > 0
 }
 
 func (b *book) ports(key, port, protocol, host string) ([]record, bool) {
@@ -136,18 +200,14 @@ func (b *book) ports(key, port, protocol, host string) ([]record, bool) {
 	if address, err := netip.ParseAddr(service.Spec.ClusterIP); err == nil {
 		for _, each := range service.Spec.Ports {
 			if each.Name == port && strings.EqualFold(string(each.Protocol), protocol) {
-				list = append(list, record{address, uint16(each.Port), host})
+				list = append(list, record{address, portNumber(each.Port), host})
 			}
 		}
 		return list, len(list) > 0
 	}
 	for _, each := range b.endpoints(key) {
-		name := each.host
-		if name == "" {
-			name = strings.ReplaceAll(each.address.String(), ".", "-")
-		}
 		if number := portOf(each.ports, port, protocol); number != 0 {
-			list = append(list, record{each.address, number, name + "." + host})
+			list = append(list, record{each.address, number, each.label() + "." + host})
 		}
 	}
 	return list, len(list) > 0
@@ -159,8 +219,16 @@ func portOf(ports []discovery.EndpointPort, name, protocol string) uint16 {
 		named := port.Name != nil && *port.Name == name || port.Name == nil && name == ""
 		spoken := port.Protocol == nil || strings.EqualFold(string(*port.Protocol), protocol)
 		if named && spoken && port.Port != nil {
-			return uint16(*port.Port)
+			return portNumber(*port.Port)
 		}
 	}
 	return 0
+}
+
+// portNumber returns zero for what is no port; the API server admits none such.
+func portNumber(port int32) uint16 {
+	if port < 0 || port > math.MaxUint16 {
+		return 0
+	}
+	return uint16(port)
 }

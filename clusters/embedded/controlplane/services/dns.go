@@ -12,8 +12,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// ttl is short: a headless Service changes with every pod.
-const ttl = 2
+// ttl lets nobody keep an answer: a headless Service changes with every pod, and a pod that was
+// replaced must be found at its new address at once.
+const ttl = 0
+
+// Bounds of an answer by UDP where the client names none (RFC 1035), and where it names any:
+// what does not fit is marked as truncated, and asked for again by TCP.
+const (
+	udpSizeMin = dns.MinMsgSize
+	udpSizeMax = 4096
+)
 
 // zone is the cluster's domain.
 const zone = "cluster.local."
@@ -30,7 +38,11 @@ func ServeDNS(ctx context.Context, kubeconfig, address string) error {
 		server := &dns.Server{
 			Addr: net.JoinHostPort(address, "53"), Net: network,
 			Handler: dns.HandlerFunc(func(to dns.ResponseWriter, query *dns.Msg) {
-				_ = to.WriteMsg(reply(book, query)) // the client has gone
+				answer := reply(book, query)
+				if network == "udp" {
+					fit(answer, query)
+				}
+				_ = to.WriteMsg(answer) // the client has gone
 			}),
 		}
 		group.Go(func() error {
@@ -53,7 +65,7 @@ func ServeDNS(ctx context.Context, kubeconfig, address string) error {
 func reply(book *book, query *dns.Msg) *dns.Msg {
 	answer := new(dns.Msg)
 	answer.SetReply(query)
-	answer.Authoritative = true
+	answer.Authoritative, answer.Compress = true, true
 	if len(query.Question) != 1 {
 		return answer.SetRcode(query, dns.RcodeFormatError)
 	}
@@ -79,6 +91,16 @@ func reply(book *book, query *dns.Msg) *dns.Msg {
 	return answer
 }
 
+// fit shortens an answer to what the client can take.
+func fit(answer, query *dns.Msg) {
+	size := udpSizeMin
+	if options := query.IsEdns0(); options != nil {
+		size = min(max(int(options.UDPSize()), udpSizeMin), udpSizeMax)
+		answer.SetEdns0(udpSizeMax, false)
+	}
+	answer.Truncate(size)
+}
+
 // record is one address behind a name, with the port and host of an SRV answer.
 type record struct {
 	address netip.Addr
@@ -88,8 +110,8 @@ type record struct {
 
 // lookup resolves the names that Kubernetes promises:
 //
-//	SERVICE.NAMESPACE.svc.cluster.local          cluster address, or every ready pod
-//	POD.SERVICE.NAMESPACE.svc.cluster.local      one pod of a headless Service
+//	SERVICE.NAMESPACE.svc.cluster.local          cluster address, or every published pod
+//	HOSTNAME.SERVICE.NAMESPACE.svc.cluster.local one pod of a headless Service
 //	_PORT._PROTOCOL.SERVICE.NAMESPACE.svc...     ports
 func lookup(book *book, name string) ([]record, bool) {
 	inside, ok := strings.CutSuffix(strings.ToLower(name), ".svc."+zone)

@@ -3,20 +3,20 @@ package services
 import (
 	"context"
 	"fmt"
-	"os/exec"
+	"net/netip"
 
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 )
 
-// HasNFT says whether kube-proxy can work on this machine: its nftables mode calls nft.
-func HasNFT() bool {
-	_, err := exec.LookPath("nft")
-	return err == nil
-}
-
-// KubeProxy runs kube-proxy in nftables mode until the process ends. It blocks. One instance
-// serves all nodes, for they share one network namespace.
-func KubeProxy(ctx context.Context, kubeconfig, node, pods string) error {
+// KubeProxy runs kube-proxy in nftables mode, which calls nft, until the process ends. It
+// blocks. One instance serves all nodes, for they share one network namespace; ranges are the
+// pod addresses of each.
+func KubeProxy(
+	ctx context.Context, kubeconfig, node, pods string, ranges []netip.Prefix,
+) error {
+	if err := loops(ctx, ranges); err != nil {
+		return err
+	}
 	command := proxy.NewProxyCommand()
 	command.SetArgs([]string{
 		"--kubeconfig=" + kubeconfig,

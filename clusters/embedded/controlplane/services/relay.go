@@ -112,7 +112,7 @@ func doors(service *core.Service) []door {
 	for _, port := range service.Spec.Ports {
 		if port.Protocol == core.ProtocolTCP {
 			list = append(list, door{
-				at:  netip.AddrPortFrom(address, uint16(port.Port)),
+				at:  netip.AddrPortFrom(address, portNumber(port.Port)),
 				key: service.Namespace + "/" + service.Name, port: port.Name,
 			})
 		}

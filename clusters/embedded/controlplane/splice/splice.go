@@ -34,7 +34,7 @@ func Serve(ctx context.Context, listener net.Listener, choose func() (netip.Addr
 }
 
 func carry(ctx context.Context, near *net.TCPConn, choose func() (netip.AddrPort, bool)) {
-	defer near.Close()
+	defer func() { _ = near.Close() }()
 	to, found := choose()
 	if !found {
 		_ = near.SetLinger(0)
@@ -47,7 +47,7 @@ func carry(ctx context.Context, near *net.TCPConn, choose func() (netip.AddrPort
 		return
 	}
 	far := conn.(*net.TCPConn)
-	defer far.Close()
+	defer func() { _ = far.Close() }()
 	stop := context.AfterFunc(ctx, func() {
 		_ = near.Close()
 		_ = far.Close()

@@ -7,11 +7,10 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/go-logr/logr"
-	"github.com/spf13/pflag"
-
 	server "github.com/cert-manager/cert-manager/internal/webhook"
 	"github.com/cert-manager/cert-manager/pkg/webhook/options"
+	"github.com/go-logr/logr"
+	"github.com/spf13/pflag"
 )
 
 // Run serves the webhook with upstream's own flags until ctx ends. It blocks.

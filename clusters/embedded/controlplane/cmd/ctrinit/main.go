@@ -5,6 +5,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -21,20 +22,20 @@ func main() {
 	syscall.CloseOnExec(contain.ErrorFD)
 	if err := run(os.Args[1:]); err != nil {
 		report := os.NewFile(contain.ErrorFD, "error")
-		fmt.Fprint(report, err)
+		_, _ = fmt.Fprint(report, err)
 		os.Exit(127)
 	}
 }
 
 func run(args []string) error {
 	if len(args) < 2 {
-		return fmt.Errorf("usage: ctrinit start SPEC | ctrinit exec SPEC PID")
+		return errors.New("usage: ctrinit start SPEC | ctrinit exec SPEC PID")
 	}
 	spec, err := contain.Read(args[1])
 	if err != nil {
 		return fmt.Errorf("read spec: %w", err)
 	}
-	if err := os.Remove(args[1]); err != nil {
+	if err = os.Remove(args[1]); err != nil {
 		return fmt.Errorf("remove spec: %w", err)
 	}
 	if args[0] == "start" {

@@ -101,10 +101,10 @@ func enter(spec contain.Spec, pid int) error {
 	}
 	const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWUTS |
 		unix.CLONE_NEWIPC | unix.CLONE_NEWPID
-	if err := unix.Setns(process, namespaces); err != nil {
+	if err = unix.Setns(process, namespaces); err != nil {
 		return fmt.Errorf("join container: %w", err)
 	}
-	if err := confine(spec); err != nil {
+	if err = confine(spec); err != nil {
 		return err
 	}
 	program, err := find(spec)
@@ -117,7 +117,7 @@ func enter(spec contain.Spec, pid int) error {
 	if err != nil {
 		return fmt.Errorf("run %s: %w", program, err)
 	}
-	if err := syscall.Close(contain.ErrorFD); err != nil {
+	if err = syscall.Close(contain.ErrorFD); err != nil {
 		return err
 	}
 	state, err := child.Wait()

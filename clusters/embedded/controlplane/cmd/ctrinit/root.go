@@ -130,7 +130,7 @@ func bind(root string, mount contain.Mount) error {
 	}
 	const keep = syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC |
 		syscall.MS_NOATIME | syscall.MS_NODIRATIME | syscall.MS_RELATIME
-	flags := uintptr(stat.Flags)&keep | syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY
+	flags := uintptr(stat.Flags&keep) | syscall.MS_BIND | syscall.MS_REMOUNT | syscall.MS_RDONLY
 	if err := syscall.Mount("", at, "", flags, ""); err != nil {
 		return fmt.Errorf("make %s read-only: %w", mount.To, err)
 	}
@@ -145,7 +145,7 @@ func target(from, at string) error {
 	if info.IsDir() {
 		return os.MkdirAll(at, 0o755)
 	}
-	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+	if err = os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 		return err
 	}
 	file, err := os.OpenFile(at, os.O_CREATE|os.O_WRONLY, 0o644)

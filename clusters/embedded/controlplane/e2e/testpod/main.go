@@ -1,6 +1,6 @@
 // Testpod is what the end-to-end tests run in pods. `testpod watch DIR` reports every change
-// of tls.crt as a row and serves health and the pod's name on port 8080; `testpod exit CODE`
-// ends at once; `testpod get URL` prints an answer.
+// of tls.crt as a row and obeys requests on port 8080; `testpod exit CODE` ends at once;
+// `testpod get URL` prints an answer.
 package main
 
 import (
@@ -38,7 +38,11 @@ func main() {
 		fmt.Println("ending with", code)
 		os.Exit(code)
 	case "get":
-		os.Exit(get(os.Args[2]))
+		if err := get(context.Background(), os.Stdout, os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -46,12 +50,9 @@ func main() {
 }
 
 func watch(ctx context.Context, dir string) {
-	server := &http.Server{Addr: ":8080", ReadHeaderTimeout: time.Second,
-		Handler: http.HandlerFunc(func(to http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintln(to, os.Getenv("HOSTNAME"))
-		})}
-	go func() { _ = server.ListenAndServe() }() // ends with the process
 	row("start", "")
+	server := &http.Server{Addr: ":8080", ReadHeaderTimeout: time.Second, Handler: handler(ctx)}
+	go func() { _ = server.ListenAndServe() }() // ends with the process
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	last := ""
@@ -79,16 +80,20 @@ func row(event, sum string) {
 	fmt.Println(string(text))
 }
 
-func get(url string) int {
-	client := http.Client{Timeout: 5 * time.Second}
-	answer, err := client.Get(url)
+func get(ctx context.Context, to io.Writer, url string) error {
+	// Each call is a connection of its own, for a Service chooses a pod for each.
+	client := http.Client{
+		Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true},
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
+		return err
 	}
-	defer answer.Body.Close()
-	if _, err := io.Copy(os.Stdout, answer.Body); err != nil {
-		return 1
+	answer, err := client.Do(request)
+	if err != nil {
+		return err
 	}
-	return 0
+	defer func() { _ = answer.Body.Close() }()
+	_, err = io.Copy(to, answer.Body)
+	return err
 }
