@@ -19,7 +19,7 @@ scenarios: build ## Run the whole library on the simulator
 	$(BIN) run scenarios/library
 
 build: ## Build bin/certquake
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN) .
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(BIN) .
 
 test: ## Run every unit test, without a cluster or network
 	$(GO) test ./...
@@ -27,10 +27,11 @@ test: ## Run every unit test, without a cluster or network
 race: ## Run every unit test under the race detector
 	$(GO) test -race ./...
 
-fuzz: ## Fuzz the scenario parser, the record codec and the volume reader, FUZZTIME each
+fuzz: ## Fuzz the parser, the record codec, the volume reader and the rows of pods, FUZZTIME each
 	$(FUZZ) -fuzz FuzzParse ./scenarios
 	$(FUZZ) -fuzz FuzzReader ./harness/record
 	$(FUZZ) -fuzz FuzzRead ./workloads/credential
+	$(FUZZ) -fuzz FuzzDecodeRow ./workloads/peer
 
 laws: ## Hold the simulator against the closed forms with many seeds
 	$(GO) test -count=1 -run 'TestLaw|TestMetamorphic' ./harness/sim -laws
@@ -45,7 +46,7 @@ embedded: workload ## Build the embedded Kubernetes into bin/: minutes at first,
 	cd clusters/embedded/controlplane && $(GO) run ./build -o $(CURDIR)/bin
 
 workload: ## Build bin/workload, the one program in the pods
-	CGO_ENABLED=0 $(GO) build -trimpath -o bin/workload ./workloads/cmd/workload
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/workload ./workloads/cmd/workload
 
 test-embedded: embedded ## Run what needs the embedded Kubernetes: minutes, as root or not
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
@@ -55,11 +56,21 @@ test-embedded: embedded ## Run what needs the embedded Kubernetes: minutes, as r
 truth: embedded ## Hold the simulator against the embedded Kubernetes and write the README's table
 	$(GO) test -tags embedded -timeout 40m -parallel 1 -run TestDifferential -v ./clusters/embedded -update
 
+figures: embedded ## Print how fast the embedded Kubernetes is, and how much memory it takes
+	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
+	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -count=1 -run TestFigures -v ./e2e
+
 golden: ## Rewrite the golden files
 	$(GO) test ./scenarios ./reports/... ./harness/... -update
 
 lint: ## Run the linters
 	$(TOOL) golangci-lint run ./...
+	$(TOOL) golangci-lint run --build-tags embedded ./clusters/...
+
+lint-embedded: embedded ## Run the linters on the embedded Kubernetes, a module of its own
+	$(GO) build -modfile=tools.mod -o bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+	cd clusters/embedded/controlplane && CGO_ENABLED=0 GOFLAGS='-trimpath -buildvcs=false' \
+	  $(CURDIR)/bin/golangci-lint run ./...
 
 fmt: ## Format
 	$(TOOL) golangci-lint fmt ./...
@@ -71,4 +82,4 @@ cross: ## Build for linux, darwin and windows
 clean: ## Remove what the targets above made
 	rm -rf bin runs bench.txt
 
-.PHONY: help scenario scenarios build test race embedded workload test-embedded truth fuzz laws bench benchstat golden lint fmt cross clean
+.PHONY: help scenario scenarios build test race embedded workload test-embedded truth figures lint-embedded fuzz laws bench benchstat golden lint fmt cross clean

@@ -37,3 +37,21 @@ func TLS(group scenarios.PeerGroup) handshake.Settings {
 		VerifyHostname: group.VerifyHostname, Resumption: group.Resumption,
 	}
 }
+
+// The ways in which a group's pods keep long-lived associations.
+const (
+	associateRing = "ring" // each pod with the next
+	associateMesh = "mesh" // each pod with every other
+)
+
+// Associates returns the pods of a group, in plan order, to which the i-th of them keeps an
+// association that it is the source of. Two pods have one between them, not two.
+func Associates(group scenarios.PeerGroup, pods []string, i int) []string {
+	switch {
+	case group.Associations == associateRing && (len(pods) > 2 || len(pods) == 2 && i == 0):
+		return []string{pods[(i+1)%len(pods)]}
+	case group.Associations == associateMesh:
+		return pods[i+1:]
+	}
+	return nil
+}

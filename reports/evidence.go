@@ -98,9 +98,13 @@ func (a *Analysis) lifetimes() bool { return a.whole() == "" }
 // stretch. Pod -1 is taken to have been up.
 func (a *Analysis) aliveIn(s stretch, n int64, pods ...int) bool {
 	var downs []stretch
+	margin := a.underWay()
 	for _, pod := range pods {
-		if pod >= 0 && pod < len(a.downs) {
-			downs = append(downs, a.downs[pod]...)
+		if pod < 0 || pod >= len(a.downs) {
+			continue
+		}
+		for _, down := range a.downs[pod] {
+			downs = append(downs, stretch{down.from - margin, down.to + margin})
 		}
 	}
 	apart := s.to - s.from
@@ -120,6 +124,15 @@ func (a *Analysis) aliveIn(s stretch, n int64, pods ...int) bool {
 		covered = max(covered, down.to)
 	}
 	return !started || covered < s.to
+}
+
+// underWay returns how long before a pod goes down an attempt may have begun that this cuts off, and
+// how long after it has come up its new address is news to others. A modelled attempt takes no time.
+func (a *Analysis) underWay() time.Duration {
+	if a.header.Basis == record.Measured {
+		return time.Second
+	}
+	return 0
 }
 
 // firstFault returns the offset of the plan's first action, 0 without any.

@@ -72,10 +72,11 @@ func (c checkout) steps() []step {
 	}, {
 		what:     "the workload program",
 		programs: []string{programWorkload},
-		sources:  []string{"go.mod", "go.sum", "workloads", "scenarios", "harness"},
+		sources:  []string{"go.mod", "go.sum", "workloads", "harness/record"},
 		dir:      ".",
 		args: []string{
-			"build", "-trimpath", "-o", filepath.Join(c.bin(), programWorkload),
+			"build", "-trimpath", "-ldflags", "-s -w",
+			"-o", filepath.Join(c.bin(), programWorkload),
 			"./workloads/cmd/workload",
 		},
 	}}

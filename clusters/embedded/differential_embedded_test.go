@@ -1,4 +1,4 @@
-//go:build embedded
+//go:build linux && embedded
 
 package embedded_test
 
@@ -18,7 +18,6 @@ import (
 	"github.com/certquake/certquake/clusters"
 	"github.com/certquake/certquake/clusters/embedded"
 	"github.com/certquake/certquake/clusters/kube"
-	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/harnesstest"
 	"github.com/certquake/certquake/harness/sim"
 	"github.com/certquake/certquake/scenarios"
@@ -43,6 +42,7 @@ func backend() *kube.Backend {
 // leave a kubelet's interval at 2 s or more and a run at about a minute or less.
 func cases() []harnesstest.Case {
 	return []harnesstest.Case{
+		{Scenario: "propagation-law", Law: true},
 		{Scenario: "quick-leaf-rotation", Speed: 10},
 		{Scenario: "quick-ca-swap-abrupt", Speed: 10},
 		{Scenario: "quick-ca-swap-bundle", Speed: 10},
@@ -64,7 +64,7 @@ func cases() []harnesstest.Case {
 		{Scenario: "tls13-resumption", Speed: 30},
 		{Scenario: "attempts-unaccounted", Speed: 30},
 		{Scenario: "quick-issuer-outage", Speed: 10},
-		{Scenario: "api-outage-watch", Speed: 10, Steered: true},
+		{Scenario: "api-outage-watch", Speed: 3, Steered: true},
 		{Scenario: "webhook-outage-short", Speed: 10},
 	}
 }
@@ -112,15 +112,4 @@ func insert(t *testing.T, path, table string) {
 	require.True(t, found, "the README has the marks of the table")
 	text := before + tableBegin + table + tableEnd + after
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
-}
-
-// TestConformance holds the backend against the contract.
-func TestConformance(t *testing.T) {
-	scenario, err := scenarios.Open("restart-during-swap", nil)
-	require.NoError(t, err)
-	plan, err := scenario.Plan(1)
-	require.NoError(t, err)
-	plan, err = plan.Faster(60)
-	require.NoError(t, err)
-	harnesstest.Conform(t, plan, func(*testing.T) harness.Backend { return backend() })
 }

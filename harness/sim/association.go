@@ -3,14 +3,9 @@ package sim
 import (
 	"time"
 
+	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
-)
-
-// The ways in which a group's pods associate.
-const (
-	associateRing = "ring" // each pod with the next
-	associateMesh = "mesh" // each pod with every other
 )
 
 // association is a long-lived connection. Once established it is never shaken hands on again, as in
@@ -31,16 +26,13 @@ type association struct {
 func (t *traffic) addAssociations(plan scenarios.Plan, byWorkload map[string][]*pod) {
 	for _, group := range plan.Peers {
 		pods := byWorkload[group.Workload]
+		names := make([]string, len(pods))
+		for i, p := range pods {
+			names[i] = p.plan.Name
+		}
 		for i, source := range pods {
-			switch group.Associations {
-			case associateRing:
-				if len(pods) > 1 && (len(pods) > 2 || i == 0) {
-					t.associate(source, pods[(i+1)%len(pods)], group.Retry)
-				}
-			case associateMesh:
-				for _, target := range pods[i+1:] {
-					t.associate(source, target, group.Retry)
-				}
+			for _, target := range harness.Associates(group, names, i) {
+				t.associate(source, t.world.byName[target], group.Retry)
 			}
 		}
 	}

@@ -21,9 +21,9 @@ import (
 )
 
 // BenchmarkDial compares canary dials as a peer makes them, with everything around them, against
-// bare crypto/tls on loopback: a P-256 credential, TLS 1.3, both directions verified, one byte there
-// and one back. The server is bare in both. The rate of peer must be at least 0.9 of that of bare;
-// each counts what two dials at a time achieve.
+// bare crypto/tls on loopback: a P-256 credential, TLS 1.3, both directions verified, one byte
+// there and one back. The server is bare in both. The rate of peer must be at least 0.9 of that of
+// bare; each counts what two dials at a time achieve.
 func BenchmarkDial(b *testing.B) {
 	dir := b.TempDir()
 	pair, pool := mint(b, dir)

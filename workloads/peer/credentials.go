@@ -41,6 +41,7 @@ type credentials struct {
 type told struct {
 	own     record.Generation
 	problem credential.Problem
+	version string // of the volume
 	ever    bool
 }
 
@@ -133,15 +134,16 @@ func (c *credentials) ask(question func(now time.Duration)) {
 	c.took(false)
 }
 
-// took follows up on a question: if the cache read, it tells of a content or outcome that is not
-// the one told last. The caller holds the lock.
+// took follows up on a question: if the cache read, it tells of files or an outcome that are not
+// those told last. Other files may have the same content to this reader, such as a bundle of which
+// it trusts the first CA alone. The caller holds the lock.
 func (c *credentials) took(begin bool) {
 	if !c.files.opened {
 		return
 	}
 	defer c.files.forget() // keys are among what was seen
 	m, err := c.cache.Last()
-	seen, now := c.seen(m, err), told{ever: true}
+	seen, now := c.seen(m, err), told{ever: true, version: c.files.version}
 	now.own, now.problem = seen.own, problem(err)
 	outcome := record.OK
 	if err != nil {
@@ -155,8 +157,8 @@ func (c *credentials) took(begin bool) {
 	if now == c.told {
 		return
 	}
+	news := now.own != c.lastUsed() || c.told.ever && now.version != c.told.version
 	c.told = now
-	news := now.own != c.lastUsed()
 	if err == nil && !c.files.mixed {
 		c.resume(now.own)
 	}

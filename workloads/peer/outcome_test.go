@@ -299,9 +299,9 @@ func TestDecodeRowIsStrict(t *testing.T) {
 		"no boot":       `{"boot":"","seq":1,"span":{"kind":"up"}}`,
 		"no seq":        `{"boot":"0123456789abcdef","seq":0,"span":{"kind":"up"}}`,
 		"other kind":    `{"boot":"0123456789abcdef","seq":1,"span":{"kind":"write"}}`,
-		"other outcome": `{"boot":"0123456789abcdef","seq":1,"span":{"kind":"up","outcome":"fine"}}`,
+		"other outcome": `{"boot":"0123456789abcdef","seq":1,"span":{"kind":"up","outcome":"x"}}`,
 		"other role":    `{"boot":"0123456789abcdef","seq":1,"role":"x","span":{"kind":"up"}}`,
-		"no count":      `{"boot":"0123456789abcdef","seq":1,"role":"client","span":{"kind":"end"}}`,
+		"no count":      `{"boot":"0123456789abcdef","seq":1,"role":"client","span":{"kind":"up"}}`,
 		"backwards":     `{"boot":"0123456789abcdef","seq":1,"span":{"kind":"up","from_ns":1}}`,
 	} {
 		_, err := peer.DecodeRow([]byte(line))
