@@ -30,7 +30,7 @@ func (w *world) Do(_ context.Context, action scenarios.Action) error {
 	if queue == nil {
 		queue = make(chan scenarios.Action, queueLength)
 		w.queues[action.Fault] = queue
-		w.tasks.Go(func() { w.performAll(queue) }) //nolint:contextcheck // see world.ctx
+		w.tasks.Go(func() { w.performAll(queue) })
 	}
 	queue <- action
 	return nil
@@ -150,17 +150,21 @@ func (w *world) reissue(ctx context.Context, action scenarios.Action) error {
 		if err := insist(ctx, func() error { return w.trigger(ctx, certificate) }); err != nil {
 			return fmt.Errorf("trigger %s: %w", name, err)
 		}
-		var fresh *content
+		var leaf string
 		err := w.awaitSecrets(ctx, func() bool {
-			fresh = w.ledger.secrets[secretName].current()
-			return fresh != nil && !fresh.torn &&
-				(before == nil || !fresh.certs[0].Equal(before.certs[0]))
+			fresh := w.ledger.secrets[secretName].current()
+			if fresh == nil || fresh.torn ||
+				before != nil && fresh.certs[0].Equal(before.certs[0]) {
+				return false
+			}
+			leaf = fresh.held.Leaf
+			return true
 		})
 		if err != nil {
 			return err
 		}
 		if i == len(action.Certificates)-1 {
-			w.ledger.prove(action.ID, secretName, "the Secret holds "+fresh.held.Leaf, time.Now())
+			w.ledger.prove(action.ID, secretName, "the Secret holds "+leaf, time.Now())
 		}
 	}
 	return nil
@@ -183,7 +187,7 @@ func (w *world) trigger(ctx context.Context, planned *certmanager.Certificate) e
 func (w *world) restartPods(_ context.Context, action scenarios.Action) error {
 	for _, pod := range action.Pods {
 		w.ledger.restarting(pod, action)
-		w.tasks.Go(func() { //nolint:contextcheck // it outlives the action
+		w.tasks.Go(func() {
 			if err := w.restart(w.ctx, pod, action); err != nil && w.ctx.Err() == nil {
 				harness.Say(w.ctx, "%s: restart of %s: %v", action.ID, pod, err)
 			}

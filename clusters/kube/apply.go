@@ -164,7 +164,7 @@ func (w *world) applyWorkloads(ctx context.Context) error {
 		return err
 	}
 	for _, object := range objects {
-		if err := w.create(ctx, object); err != nil {
+		if err = w.create(ctx, object); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (w *world) applyWorkloads(ctx context.Context) error {
 		harness.Say(ctx, "%d pods are ready", len(w.plan.Pods))
 		return nil
 	}
-	return errors.Join(err, w.notReady())
+	return errors.Join(err, w.notReady()) //nolint:contextcheck // ctx may be why, and done
 }
 
 // hopeless reports whether waiting for a pod is of no use.

@@ -1,6 +1,8 @@
 package kube
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
@@ -25,9 +27,6 @@ func (l *ledger) attempt(lane *lane, row peer.Row, at time.Time) {
 		return
 	}
 	span := row.Span
-	if span.Kind == record.Handshake {
-		lane.recorded += span.Count
-	}
 	switch {
 	case !span.Outcome.Failed():
 		if span.Kind == record.Associate {
@@ -107,7 +106,8 @@ func (l *ledger) sweep(now time.Time, readable func(pod string) bool, final bool
 			l.nameless = append(l.nameless, w)
 		}
 	}
-	for via, w := range l.failing {
+	for _, via := range slices.Sorted(maps.Keys(l.failing)) {
+		w := l.failing[via]
 		if final || now.Sub(w.since) > wordWait && readable(w.row.Span.Peer) {
 			delete(l.failing, via)
 			l.resolve(*w, nil)

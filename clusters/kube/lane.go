@@ -14,6 +14,8 @@ type lane struct {
 	plan    *scenarios.Plan
 	pod     scenarios.Pod
 	secret  *secret
+	first   bool // it trusts the first CA of a file alone
+	keeps   bool // its last good credential when a read fails
 	streams []scenarios.Stream
 
 	boots     map[string]uint64 // by process: the Seq of its last row
@@ -25,9 +27,12 @@ type lane struct {
 	down      bool
 	since     time.Duration // of being down
 	why       string
-	killed    bool   // it is down because it was killed, and lost what it had not written
-	restart   string // the action that its next start proves
-	used      *record.Generation
+	killed    bool     // it is down because it was killed, and lost what it had not written
+	ordered   string   // the action that its next end is the work of
+	reason    string   // of that end
+	restart   string   // the action that its next start proves
+	used      *content // the content in use, for telling news from a restart
+	good      bool     // its process has read a good credential
 	holdings  []holding
 	connected map[string]bool // associations that it is the source of, by peer
 }
@@ -64,24 +69,27 @@ func (l *lane) due(at time.Duration) int64 {
 
 // goDown notes that the pod's process ended.
 func (l *lane) goDown(at time.Duration, why string) {
-	if !l.down {
-		l.down, l.since, l.why = true, at, why
+	if l.down {
+		return
 	}
+	l.down, l.since, l.why = true, at, why
+	l.restart, l.ordered, l.reason = l.ordered, "", ""
 }
 
 // fresh notes the process and the number of a row. It reports whether the row is new, and how many
-// before it are missing.
+// before it are missing. A row of a process before the current one comes too late: that what it
+// tells is missing was told when the next process spoke.
 func (l *lane) fresh(row *peer.Row) (isNew bool, missing uint64) {
 	last, known := l.boots[row.Boot]
-	if known && row.Seq <= last {
+	if known && (row.Seq <= last || row.Boot != l.boot) {
 		return false, 0
 	}
 	l.boots[row.Boot] = row.Seq
 	return true, row.Seq - last - 1
 }
 
-// skipped returns the rows of the dials that fell due while the pod was down, up to the index due of
-// each stream.
+// skipped returns the rows of the dials that fell due while the pod was down, up to the index due
+// of each stream.
 func (l *lane) skipped(due []int64) []record.Span {
 	var rows []record.Span
 	for i, s := range l.streams {

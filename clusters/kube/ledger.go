@@ -8,6 +8,7 @@ import (
 
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
+	"github.com/certquake/certquake/workloads/credential"
 	"github.com/certquake/certquake/workloads/peer"
 )
 
@@ -52,13 +53,15 @@ func newLedger(plan scenarios.Plan) *ledger {
 		name := scenarios.SecretOf(certificate)
 		l.secrets[name] = &secret{name: name, owner: scenarios.NameOf(certificate)}
 	}
-	mounts := map[string]string{}
+	groups := map[string]scenarios.PeerGroup{}
 	for _, group := range plan.Peers {
-		mounts[group.Workload] = group.Secret
+		groups[group.Workload] = group
 	}
 	for _, pod := range plan.Pods {
+		group := groups[pod.Workload]
 		added := &lane{
-			plan: &l.plan, pod: pod, secret: l.secrets[mounts[pod.Workload]],
+			plan: &l.plan, pod: pod, secret: l.secrets[group.Secret],
+			first: credential.Trust(group.Trust) != credential.Bundle, keeps: group.KeepLastGood,
 			boots: map[string]uint64{}, connected: map[string]bool{},
 		}
 		for _, s := range plan.Streams {
@@ -133,8 +136,14 @@ func (l *ledger) saw(name string, object *corev1.Secret, at time.Time) *content 
 		return nil
 	}
 	s.history = append(s.history, c)
+	if l.names.renamed {
+		l.names.renamed = false
+		for _, other := range l.secrets {
+			other.rename(l.names)
+		}
+	}
 	if l.begun {
-		if !c.deleted && s.isNews(c) {
+		if c.issued {
 			l.rows.put(l.issue(s))
 		}
 		l.rows.put(s.row(c, l.base))
@@ -197,6 +206,9 @@ func (l *ledger) take(pod string, row peer.Row, at time.Time) {
 		l.changeProcess(lane, &row)
 	}
 	lane.told = max(lane.told, row.Span.To)
+	if row.Role == record.Client && row.Span.Kind == record.Handshake {
+		lane.recorded += row.Span.Count
+	}
 	if !l.names.has(row.Span.Own) {
 		l.nameless = append(l.nameless, waiting{lane, row, at})
 		return
@@ -204,10 +216,11 @@ func (l *ledger) take(pod string, row peer.Row, at time.Time) {
 	l.settle(lane, row, at)
 }
 
-// changeProcess notes that another process speaks. One that went without a word ended by itself.
+// changeProcess notes that another process speaks. One that went without a word ended by itself,
+// after the last thing that it told.
 func (l *ledger) changeProcess(lane *lane, row *peer.Row) {
 	if lane.boot != "" && !lane.down {
-		l.ends(lane, lane.told, "its process ended by itself")
+		l.ends(lane, lane.told+1, "its process ended by itself")
 	}
 	lane.boot = row.Boot
 }
@@ -245,7 +258,7 @@ func (l *ledger) settle(lane *lane, row peer.Row, at time.Time) {
 	case record.Clock:
 		l.rows.put(span)
 	case record.Down:
-		l.ends(lane, span.From, lane.reason())
+		l.ends(lane, span.From, lane.cause())
 	case record.Up:
 		l.up(lane, row)
 	case record.End:
@@ -264,7 +277,7 @@ func (l *ledger) up(lane *lane, row peer.Row) {
 			Kind: record.Down, Source: span.Source, From: lane.since, To: span.To, Detail: lane.why,
 		})
 	}
-	lane.down, lane.killed, lane.ended, lane.why = false, false, false, ""
+	lane.down, lane.killed, lane.ended, lane.why, lane.good = false, false, false, "", false
 	l.rows.put(span)
 	if lane.restart != "" {
 		l.proof(lane.restart, span.Source, "a new process runs", span.To)
@@ -275,45 +288,48 @@ func (l *ledger) up(lane *lane, row peer.Row) {
 // reload records content taken into use. Content that the pod used already, as after a restart, and
 // a mixture of two have no extent.
 func (l *ledger) reload(lane *lane, span record.Span) {
-	if span.Own != nil {
+	kept := lane.keeps && lane.good && span.Outcome != record.OK
+	if span.Own != nil && !kept {
 		lane.holdings = append(lane.holdings, holding{span.To, span.Own})
 	}
-	from := lane.from(span)
-	again := span.Own != nil && lane.used != nil && *span.Own == *lane.used
-	if from == nil || again {
+	lane.good = lane.good || span.Outcome == record.OK
+	from := lane.from(span, lane.first)
+	if from == nil || from.same(lane.used) {
 		span.From, span.Projected = span.To, span.To
 	} else {
 		span.From = min(from.at, span.Projected)
 	}
 	if span.Outcome == record.OK && from != nil {
-		lane.used = span.Own
+		lane.used = from
 	}
 	l.rows.put(span)
 }
 
 // project records content that was never taken into use.
 func (l *ledger) project(lane *lane, span record.Span) {
-	if from := lane.from(span); from != nil {
+	if from := lane.from(span, false); from != nil {
 		span.From = min(from.at, span.To)
 	}
+	span.Projected = 0 // To tells it
 	l.rows.put(span)
 }
 
 // clockSlack is how much later than a kubelet the harness may hear of a write.
 const clockSlack = time.Second
 
-// from returns the write that the content of a row came from, nil if it is not known.
-func (l *lane) from(span record.Span) *content {
+// from returns the write that the content of a row came from, nil if it is not known. With first,
+// the row tells of the first CA alone.
+func (l *lane) from(span record.Span, first bool) *content {
 	if l.secret == nil || span.Own == nil {
 		return nil
 	}
-	return l.secret.holding(span.Own, max(span.Projected, span.From)+clockSlack)
+	return l.secret.holding(span.Own, max(span.Projected, span.From)+clockSlack, first)
 }
 
-// reason returns why a pod that was told to end is down.
-func (l *lane) reason() string {
-	if l.why != "" {
-		return l.why
+// cause returns why a pod that was told to end is down.
+func (l *lane) cause() string {
+	if l.reason != "" {
+		return l.reason
 	}
 	return "its process was told to end"
 }
@@ -325,7 +341,8 @@ func (l *ledger) flush(until time.Duration, sink record.Sink) error {
 	return l.rows.release(until, sink)
 }
 
-// complete reports whether every pod that is up has told all of its run.
+// complete reports whether every pod that is up has told all of its run, and nothing that was told
+// waits for anything else.
 func (l *ledger) complete() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -334,7 +351,7 @@ func (l *ledger) complete() bool {
 			return false
 		}
 	}
-	return true
+	return len(l.nameless)+len(l.failing) == 0
 }
 
 // close accounts for what has no row at the end of the run.
@@ -362,12 +379,13 @@ func (l *ledger) close(reached time.Duration) {
 	}
 }
 
-// restarting notes that a pod is being restarted by an action.
+// restarting notes that a pod is being restarted by an action. Its next end is the action's, and
+// the start after that proves it.
 func (l *ledger) restarting(pod string, action scenarios.Action) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lane := l.lanes[pod]
-	lane.restart, lane.why = action.ID, "restart ("+action.Mode+")"
+	lane.ordered, lane.reason = action.ID, "restart ("+action.Mode+")"
 }
 
 // killed notes that a pod's process was killed at an instant: what it had not written is lost.
@@ -375,6 +393,6 @@ func (l *ledger) killed(pod string, at time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lane := l.lanes[pod]
-	lane.killed = true
-	l.ends(lane, l.offset(at), lane.reason())
+	lane.killed = lane.killed || !lane.down
+	l.ends(lane, l.offset(at), lane.cause())
 }

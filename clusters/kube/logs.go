@@ -63,7 +63,7 @@ func (f *follower) follow(ctx context.Context) {
 		}
 	}
 	for first := true; ; first = false {
-		if !first && f.restarts.Load() > 0 {
+		if !first || f.restarts.Load() > 0 {
 			_ = f.read(ctx, true) // what a container left that restarted while nobody listened
 		}
 		err := f.read(ctx, false)

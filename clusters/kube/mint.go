@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/util/pki"
@@ -32,10 +33,31 @@ func (s *secret) keyOf(ca *x509.Certificate) (crypto.Signer, error) {
 	return nil, errNoKey
 }
 
+// signerOf returns the newest CA that the Secret held and that signed the certificate. Without one
+// it returns the newest of all, nil if there is none.
+func (s *secret) signerOf(cert *x509.Certificate) *x509.Certificate {
+	if s == nil {
+		return nil
+	}
+	for _, c := range slices.Backward(s.history) {
+		if !c.deleted && !c.torn && signed(c.certs[0], cert) {
+			return c.certs[0]
+		}
+	}
+	if c := s.paired(); c != nil {
+		return c.certs[0]
+	}
+	return nil
+}
+
 // crossSign returns the authority's newest certificate as the last of the CAs before it would have
 // signed it: same subject, same key, other issuer. The caller holds the lock.
 func (l *ledger) crossSign(authority *secret, trusted []*x509.Certificate) ([]byte, error) {
-	current := authority.current().certs[0]
+	newest := authority.paired()
+	if newest == nil {
+		return nil, errNoKey
+	}
+	current := newest.certs[0]
 	var previous *x509.Certificate
 	for _, ca := range trusted {
 		if !ca.Equal(current) {
@@ -59,7 +81,7 @@ func (l *ledger) crossSign(authority *secret, trusted []*x509.Certificate) ([]by
 		return nil, fmt.Errorf("sign: %w", err)
 	}
 	if cert, err := x509.ParseCertificate(data); err == nil {
-		l.names.add(cert, l.names.other(current).name+"x")
+		l.names.add(cert, l.names.other(current).name+"x").cross = true
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: data}), nil
 }
@@ -94,8 +116,8 @@ func anotherKey(like crypto.PublicKey) (crypto.Signer, error) {
 	return nil, fmt.Errorf("no key like %T can be made", like)
 }
 
-// strangeLeaf returns tls.crt of a Secret with a leaf of another key in front. The caller holds the
-// lock.
+// strangeLeaf returns tls.crt of a Secret with a leaf of another key in front, signed by the same
+// CA. The caller holds the lock.
 func (l *ledger) strangeLeaf(s *secret, issuer *secret, now time.Time) ([]byte, error) {
 	old := s.current().certs[0]
 	fresh, err := anotherKey(old.PublicKey)
@@ -110,8 +132,8 @@ func (l *ledger) strangeLeaf(s *secret, issuer *secret, now time.Time) ([]byte, 
 	template.NotBefore = now.Truncate(time.Second)
 	template.NotAfter = template.NotBefore.Add(old.NotAfter.Sub(old.NotBefore))
 	parent, signer := template, fresh
-	if issuer != nil && issuer.current() != nil {
-		parent = issuer.current().certs[0]
+	if ca := issuer.signerOf(old); ca != nil {
+		parent = ca
 		if signer, err = issuer.keyOf(parent); err != nil {
 			return nil, err
 		}

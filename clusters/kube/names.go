@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/certquake/certquake/harness/record"
@@ -18,6 +19,7 @@ type names struct {
 	known     map[string]*named // by fingerprint
 	order     []*named
 	revisions map[string]int // issued so far, by Certificate
+	renamed   bool           // a guess has become a name, and contents are to be named again
 }
 
 type named struct {
@@ -25,26 +27,28 @@ type named struct {
 	guess  bool // no Certificate was seen to issue it yet
 	cert   *x509.Certificate
 	issuer string // its name; the own one of a root, "" while it is unknown
+	cross  bool   // it is a cross-signature, of a CA that issues under its own name
 }
 
 func newNames() *names {
 	return &names{known: map[string]*named{}, revisions: map[string]int{}}
 }
 
-// issued names a leaf found in the Secret of a Certificate, unless it has a name.
-func (n *names) issued(cert *x509.Certificate, certificate string) *named {
+// issued names a leaf found in the Secret of a Certificate, unless it has a name. It reports
+// whether that is news: a leaf that was issued, and not written back or made by a fault.
+func (n *names) issued(cert *x509.Certificate, certificate string) (leaf *named, isNew bool) {
 	found := n.known[peer.Fingerprint(cert)]
 	if found != nil && !found.guess {
-		return found
+		return found, false
 	}
 	n.revisions[certificate]++
 	_, short, _ := strings.Cut(certificate, "/")
 	name := fmt.Sprintf("%s/%d", short, n.revisions[certificate])
 	if found != nil {
-		found.name, found.guess = name, false
-		return found
+		found.name, found.guess, n.renamed = name, false, true
+		return found, true
 	}
-	return n.add(cert, name)
+	return n.add(cert, name), true
 }
 
 // other names a certificate that no Certificate of the plan was seen to issue.
@@ -111,16 +115,20 @@ func (n *names) of(fingerprint string) string {
 	return unknown(fingerprint)
 }
 
-// issuer returns the name of the CA that signed a certificate, as far as it was seen.
+// issuer returns the name of the CA that signed a certificate, as far as it was seen: the newest of
+// those that have the same key, since a certificate is seen soon after it was issued.
 func (n *names) issuer(of *named) string {
 	if of.issuer != "" {
 		return of.issuer
 	}
-	for _, ca := range n.order {
-		if signed(ca.cert, of.cert) {
-			of.issuer = ca.name
-			return of.issuer
+	for _, ca := range slices.Backward(n.order) {
+		if ca.cross || !signed(ca.cert, of.cert) {
+			continue
 		}
+		if !ca.guess { // a guess may still become a name
+			of.issuer = ca.name
+		}
+		return ca.name
 	}
 	return ""
 }

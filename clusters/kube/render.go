@@ -251,27 +251,15 @@ func peerConfig(
 			config.Streams = append(config.Streams, stream)
 		}
 	}
-	for _, name := range associates(plan, group, pod.Name) {
+	var fellows []string
+	for _, p := range plan.Pods {
+		if p.Workload == group.Workload {
+			fellows = append(fellows, p.Name)
+		}
+	}
+	self := slices.Index(fellows, pod.Name)
+	for _, name := range harness.Associates(group, fellows, self) {
 		config.Associations = append(config.Associations, target(name))
 	}
 	return config
-}
-
-// associates returns the pods that a pod of the group keeps associations to, of which it is the
-// source: in a ring the next one, in a mesh all that follow.
-func associates(plan scenarios.Plan, group scenarios.PeerGroup, pod string) []string {
-	var pods []string
-	for _, p := range plan.Pods {
-		if p.Workload == group.Workload {
-			pods = append(pods, p.Name)
-		}
-	}
-	i := slices.Index(pods, pod)
-	switch {
-	case group.Associations == "ring" && (len(pods) > 2 || len(pods) == 2 && i == 0):
-		return []string{pods[(i+1)%len(pods)]}
-	case group.Associations == "mesh":
-		return pods[i+1:]
-	}
-	return nil
 }

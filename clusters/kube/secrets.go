@@ -30,6 +30,7 @@ type content struct {
 	cas     []*x509.Certificate // of ca.crt
 	torn    bool                // tls.key is not the leaf's
 	held    *record.Generation  // by names
+	issued  bool                // its leaf was not seen before
 	deleted bool
 }
 
@@ -46,6 +47,7 @@ type heldTrust struct {
 	ca     []byte // the file
 	cross  []byte // appended to tls.crt of new leaves, nil for nothing
 	action string // to be proved by the next issuance; "" once it is
+	cut    bool   // a fault cuts it down until the next issuance
 }
 
 // current returns what the Secret holds, nil when it does not exist.
@@ -66,8 +68,8 @@ func (s *secret) paired() *content {
 	return nil
 }
 
-// readContent reads a Secret and names what is in it. It returns nil for a Secret without a leaf, as
-// one that is still being made.
+// readContent reads a Secret and names what is in it. It returns nil for a Secret without a leaf,
+// as one that is still being made.
 func (n *names) readContent(object *corev1.Secret, owner string, at time.Duration) *content {
 	data := object.Data
 	c := &content{
@@ -78,15 +80,30 @@ func (n *names) readContent(object *corev1.Secret, owner string, at time.Duratio
 	}
 	_, err := tls.X509KeyPair(data[certKey], data[keyKey])
 	c.torn = err != nil
-	leaf := n.issued(c.certs[0], owner)
+	_, c.issued = n.issued(c.certs[0], owner)
+	c.held = n.generation(c)
+	return c
+}
+
+// generation names a content.
+func (n *names) generation(c *content) *record.Generation {
+	leaf := n.other(c.certs[0])
 	trust := make([]string, len(c.cas))
 	for i, ca := range c.cas {
 		trust[i] = n.other(ca).name
 	}
-	c.held = &record.Generation{
+	return &record.Generation{
 		Leaf: leaf.name, Trust: strings.Join(trust, "+"), Chain: n.issuer(leaf), Torn: c.torn,
 	}
-	return c
+}
+
+// rename names every content again, since a certificate has got another name.
+func (s *secret) rename(n *names) {
+	for _, c := range s.history {
+		if !c.deleted {
+			c.held = n.generation(c)
+		}
+	}
 }
 
 // same reports whether two contents are equal to a kubelet.
@@ -110,27 +127,19 @@ func (s *secret) last() *content {
 	return s.history[len(s.history)-1]
 }
 
-// isNews reports whether the newest content has another leaf than the one before.
-func (s *secret) isNews(c *content) bool {
-	for _, before := range slices.Backward(s.history[:len(s.history)-1]) {
-		if !before.deleted {
-			return before.held.Leaf != c.held.Leaf
-		}
-	}
-	return true
-}
-
-// holding returns the newest content up to the offset that a pod's words describe: all of it, or as
-// a reader takes it that trusts the first CA alone. Nil when there was none, as for a mixture of
-// two.
-func (s *secret) holding(words *record.Generation, until time.Duration) *content {
+// holding returns the newest content up to the offset that a pod's words describe: all of it, or
+// with first as a reader takes it that trusts the first CA alone. Nil when there was none, as for a
+// mixture of two.
+func (s *secret) holding(words *record.Generation, until time.Duration, first bool) *content {
 	for _, c := range slices.Backward(s.history) {
 		if c.deleted || c.at > until {
 			continue
 		}
-		first, _, _ := strings.Cut(c.held.Trust, "+")
-		if c.held.Leaf == words.Leaf && c.held.Torn == words.Torn &&
-			(c.held.Trust == words.Trust || first == words.Trust) {
+		trust := c.held.Trust
+		if first {
+			trust, _, _ = strings.Cut(trust, "+")
+		}
+		if c.held.Leaf == words.Leaf && c.held.Torn == words.Torn && trust == words.Trust {
 			return c
 		}
 	}
@@ -154,7 +163,7 @@ func (s *secret) row(c *content, base time.Time) record.Span {
 // trusted returns the CAs that a reference names as they stand: what the Secret's ca.crt holds but
 // for the authority's newest, or that one.
 func (s *secret) trusted(authority *secret, refs []scenarios.AuthorityRef) []*x509.Certificate {
-	newest := authority.current()
+	newest := authority.paired() // cert-manager signs with it, or did until its Secret went
 	held := s.current()
 	var cas []*x509.Certificate
 	for _, ref := range refs {

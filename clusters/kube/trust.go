@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -24,8 +26,8 @@ func (w *world) current(name string) *content {
 	return w.ledger.secrets[name].current()
 }
 
-// awaitSecrets waits until ok says so of the Secrets, which it is asked of, under the ledger's lock,
-// at each write that is seen.
+// awaitSecrets waits until ok says so of the Secrets, which it is asked of, under the ledger's
+// lock, at each write that is seen.
 func (w *world) awaitSecrets(ctx context.Context, ok func() bool) error {
 	for {
 		w.mu.Lock()
@@ -73,8 +75,8 @@ func (w *world) publishTrust(ctx context.Context, action scenarios.Action) error
 	return nil
 }
 
-// noteTrust notes the trust that is to be held in one Secret. It returns the file for ca.crt and whether
-// it is to be written now.
+// noteTrust notes the trust that is to be held in one Secret. It returns the file for ca.crt and
+// whether it is to be written now.
 func (w *world) noteTrust(action scenarios.Action, name string) (ca []byte, now bool, err error) {
 	authority := w.plan.World.Certificate(action.Authority)
 	w.ledger.mu.Lock()
@@ -132,10 +134,19 @@ func (w *world) keepTrust(name string) {
 	w.ledger.mu.Lock()
 	defer w.ledger.mu.Unlock()
 	s := w.ledger.secrets[name]
-	if s.trust == nil || s.current() == nil {
+	c := s.current()
+	if s.trust == nil || c == nil {
 		return
 	}
-	if len(s.lacks(s.current())) > 0 {
+	if c.issued {
+		s.trust.cut = false
+	}
+	if len(s.lacks(c)) > 0 {
+		// What was issued is written by cert-manager once more, to set annotations, and from what
+		// its cache holds: ca.crt may go back to what it was before the trust was put back.
+		if s.trust.cut || s.trust.action != "" && !c.issued {
+			return
+		}
 		w.tasks.Go(func() {
 			// An API server that is away is tried again by the write that its return brings.
 			_ = w.patch(w.ctx, name, s.lacks)
@@ -144,7 +155,7 @@ func (w *world) keepTrust(name string) {
 	}
 	if action := s.trust.action; action != "" {
 		s.trust.action = ""
-		w.ledger.proof(action, name, "ca.crt holds "+s.current().held.Trust,
+		w.ledger.proof(action, name, "ca.crt holds "+c.held.Trust,
 			w.ledger.offset(time.Now()))
 	}
 }
@@ -160,7 +171,7 @@ func (s *secret) lacks(c *content) map[string][]byte {
 	}
 	chain := c.object.Data[certKey]
 	if s.trust.cross != nil && !bytes.Contains(chain, bytes.TrimSpace(s.trust.cross)) {
-		missing[certKey] = append(append(bytes.TrimRight(chain, "\n"), '\n'), s.trust.cross...)
+		missing[certKey] = slices.Concat(bytes.TrimRight(chain, "\n"), []byte("\n"), s.trust.cross)
 	}
 	return missing
 }
@@ -175,15 +186,16 @@ func (w *world) patch(
 		w.ledger.mu.Lock()
 		c := w.ledger.secrets[name].current()
 		var data map[string][]byte
+		var version string
 		if c != nil {
-			data = change(c)
+			data, version = change(c), c.object.ResourceVersion
 		}
 		w.ledger.mu.Unlock()
 		if len(data) == 0 {
 			return nil
 		}
 		body, err := json.Marshal(map[string]any{
-			"metadata": map[string]any{"resourceVersion": c.object.ResourceVersion}, "data": data,
+			"metadata": map[string]any{"resourceVersion": version}, "data": data,
 		})
 		if err != nil {
 			return err
@@ -233,9 +245,12 @@ func (w *world) restoreSecrets(ctx context.Context, action scenarios.Action) err
 		w.ledger.mu.Lock()
 		exists := w.ledger.secrets[name].current() != nil
 		last := w.ledger.secrets[name].paired()
-		w.ledger.mu.Unlock()
+		var object *corev1.Secret
 		if !exists && last != nil {
-			object := last.object.DeepCopy()
+			object = last.object.DeepCopy()
+		}
+		w.ledger.mu.Unlock()
+		if object != nil {
 			object.ObjectMeta = metav1.ObjectMeta{
 				Name: object.Name, Namespace: object.Namespace,
 				Labels: object.Labels, Annotations: object.Annotations,
@@ -256,6 +271,15 @@ func (w *world) restoreSecrets(ctx context.Context, action scenarios.Action) err
 	return nil
 }
 
+// cut lets go of the trust held in a Secret until its next issuance, for a fault to cut it down.
+func (w *world) cut(name string) {
+	w.ledger.mu.Lock()
+	defer w.ledger.mu.Unlock()
+	if trust := w.ledger.secrets[name].trust; trust != nil {
+		trust.cut = true
+	}
+}
+
 // trimBundles cuts ca.crt down to its first certificates.
 func (w *world) trimBundles(ctx context.Context, action scenarios.Action) error {
 	for _, name := range action.Secrets {
@@ -263,6 +287,7 @@ func (w *world) trimBundles(ctx context.Context, action scenarios.Action) error 
 		if c == nil || len(c.cas) <= action.Keep {
 			continue // nothing to trim: without a proof the finding is inconclusive
 		}
+		w.cut(name)
 		if err := w.replaceTrust(ctx, name, file(c.cas[:action.Keep]), action.ID); err != nil {
 			return err
 		}

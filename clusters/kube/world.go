@@ -50,6 +50,7 @@ type world struct {
 	ctx    context.Context //nolint:containedctx // of everything that goes on beside the calls
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
+	ends   []func() // of what watches, after cancel
 
 	mu      sync.Mutex
 	queues  map[int]chan scenarios.Action // by fault
@@ -177,6 +178,7 @@ func (w *world) watch(ctx context.Context) error {
 	}
 	for _, factory := range []informers.SharedInformerFactory{secrets, pods} {
 		factory.Start(w.ctx.Done())
+		w.ends = append(w.ends, factory.Shutdown)
 		for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
 			if !synced {
 				return fmt.Errorf("%w: no list of %s arrives", clusters.ErrBroken, kind)
@@ -322,6 +324,7 @@ func (w *world) drain(ctx context.Context, reached time.Duration) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for !w.ledger.complete() {
+		w.ledger.sweep(time.Now(), w.readable, false)
 		select {
 		case <-ticker.C:
 		case <-w.target.Broken:
@@ -336,6 +339,9 @@ func (w *world) drain(ctx context.Context, reached time.Duration) {
 func (w *world) leave(ctx context.Context) error {
 	w.cancel()
 	err := down(ctx, w.target)
+	for _, end := range w.ends { // nothing is begun after the last that is seen
+		end()
+	}
 	w.tasks.Wait()
 	w.roster.tasks.Wait()
 	return err
