@@ -91,8 +91,13 @@ func (w *world) delegate(ctx context.Context, action scenarios.Action) error {
 	w.mu.Lock()
 	w.away = action.Verb == scenarios.StopAPI || w.away && action.Verb != scenarios.StartAPI
 	w.mu.Unlock()
-	if action.Verb == scenarios.ResumeSync {
+	switch action.Verb { //nolint:exhaustive // the others change nothing here
+	case scenarios.ResumeSync:
 		w.hold(action.Node, false)
+	case scenarios.StartAPI:
+		if err := w.watch(ctx); err != nil {
+			return err
+		}
 	}
 	w.ledger.prove(action.ID, subject(action), seen, time.Now())
 	return nil
@@ -201,8 +206,9 @@ func (w *world) restart(ctx context.Context, pod string, action scenarios.Action
 		return w.replace(ctx, pod, action.Downtime)
 	}
 	kill := action.Mode == scenarios.RestartKill
-	_, err := w.roster.tell(ctx, pod, peer.PathRestart,
-		peer.Restart{Kill: kill, Down: action.Downtime})
+	_, err := w.roster.tell(ctx, pod, peer.PathRestart, peer.Restart{
+		Boot: w.ledger.process(pod), Kill: kill, Down: action.Downtime,
+	})
 	if err == nil && kill {
 		w.ledger.killed(pod, time.Now())
 	}

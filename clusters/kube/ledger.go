@@ -341,6 +341,13 @@ func (l *ledger) flush(until time.Duration, sink record.Sink) error {
 	return l.rows.release(until, sink)
 }
 
+// process returns the Boot of the pod's process that spoke last.
+func (l *ledger) process(pod string) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lanes[pod].boot
+}
+
 // complete reports whether every pod that is up has told all of its run, and nothing that was told
 // waits for anything else.
 func (l *ledger) complete() bool {

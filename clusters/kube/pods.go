@@ -103,6 +103,25 @@ func (r *roster) lost(pod *corev1.Pod) {
 	r.changed = make(chan struct{})
 }
 
+// only takes note that there are no other pods than these.
+func (r *roster) only(pods []*corev1.Pod) {
+	exists := map[types.UID]bool{}
+	for _, pod := range pods {
+		exists[pod.UID] = true
+	}
+	r.mu.Lock()
+	var gone []*corev1.Pod
+	for _, pod := range r.current {
+		if !exists[pod.UID] {
+			gone = append(gone, pod)
+		}
+	}
+	r.mu.Unlock()
+	for _, pod := range gone {
+		r.lost(pod)
+	}
+}
+
 // pod returns the pod that stands for a planned one now, nil for none.
 func (r *roster) pod(planned string) *corev1.Pod {
 	r.mu.Lock()

@@ -112,7 +112,7 @@ func Render(plan scenarios.Plan, target clusters.Target) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func labels(workload string) map[string]string {
+func marks(workload string) map[string]string {
 	return map[string]string{labelManaged: managedBy, labelWorkload: workload}
 }
 
@@ -122,7 +122,7 @@ func service(group scenarios.PeerGroup) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: group.Workload, Namespace: group.Namespace, Labels: labels(group.Workload),
+			Name: group.Workload, Namespace: group.Namespace, Labels: marks(group.Workload),
 		},
 		Spec: corev1.ServiceSpec{
 			ClusterIP: corev1.ClusterIPNone, PublishNotReadyAddresses: true,
@@ -138,7 +138,7 @@ func service(group scenarios.PeerGroup) *corev1.Service {
 func deployment(
 	group scenarios.PeerGroup, pod scenarios.Pod, node, image string, config []byte,
 ) *appsv1.Deployment {
-	named := labels(group.Workload)
+	named := marks(group.Workload)
 	named[labelPod] = pod.Name
 	_, secretName, _ := strings.Cut(group.Secret, "/")
 	return &appsv1.Deployment{

@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
@@ -50,7 +51,9 @@ type world struct {
 	ctx    context.Context //nolint:containedctx // of everything that goes on beside the calls
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	ends   []func() // of what watches, after cancel
+
+	watching sync.Mutex
+	unwatch  func() // ends the watches, after cancel; nil before there are any
 
 	mu      sync.Mutex
 	queues  map[int]chan scenarios.Action // by fault
@@ -158,13 +161,26 @@ func (w *world) broken() error {
 	return fmt.Errorf("%w: %w", clusters.ErrBroken, cause)
 }
 
-// watch begins to follow Secrets and pods.
+// watch begins to follow Secrets and pods, in place of whoever followed them before: a watch that
+// broke with the API server comes back up to half a minute after it.
 func (w *world) watch(ctx context.Context) error {
+	w.watching.Lock()
+	defer w.watching.Unlock()
+	again := w.unwatch != nil
+	if again {
+		w.unwatch()
+	}
+	inner, cancel := context.WithCancel(w.ctx)
 	secrets := informers.NewSharedInformerFactory(w.native, 0)
 	pods := informers.NewSharedInformerFactoryWithOptions(w.native, 0,
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
 			o.LabelSelector = labelManaged + "=" + managedBy
 		}))
+	w.unwatch = func() {
+		cancel()
+		secrets.Shutdown()
+		pods.Shutdown()
+	}
 	_, err := secrets.Core().V1().Secrets().Informer().AddEventHandler(handler(
 		func(s *corev1.Secret) { w.sawSecret(s.Namespace+"/"+s.Name, s) },
 		func(s *corev1.Secret) { w.sawSecret(s.Namespace+"/"+s.Name, nil) }))
@@ -177,14 +193,39 @@ func (w *world) watch(ctx context.Context) error {
 		return fmt.Errorf("watch pods: %w", err)
 	}
 	for _, factory := range []informers.SharedInformerFactory{secrets, pods} {
-		factory.Start(w.ctx.Done())
-		w.ends = append(w.ends, factory.Shutdown)
+		factory.Start(inner.Done())
 		for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
 			if !synced {
 				return fmt.Errorf("%w: no list of %s arrives", clusters.ErrBroken, kind)
 			}
 		}
 	}
+	if !again {
+		return nil
+	}
+	return w.missed(secrets, pods)
+}
+
+// missed takes note of what was deleted while nobody watched.
+func (w *world) missed(secrets, pods informers.SharedInformerFactory) error {
+	held, err := secrets.Core().V1().Secrets().Lister().List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list Secrets: %w", err)
+	}
+	exists := map[string]bool{}
+	for _, s := range held {
+		exists[s.Namespace+"/"+s.Name] = true
+	}
+	for name := range w.ledger.secrets {
+		if !exists[name] {
+			w.sawSecret(name, nil)
+		}
+	}
+	running, err := pods.Core().V1().Pods().Lister().List(labels.Everything())
+	if err != nil {
+		return fmt.Errorf("list pods: %w", err)
+	}
+	w.roster.only(running)
 	return nil
 }
 
@@ -339,9 +380,11 @@ func (w *world) drain(ctx context.Context, reached time.Duration) {
 func (w *world) leave(ctx context.Context) error {
 	w.cancel()
 	err := down(ctx, w.target)
-	for _, end := range w.ends { // nothing is begun after the last that is seen
-		end()
+	w.watching.Lock()
+	if w.unwatch != nil {
+		w.unwatch() // nothing is begun after the last that is seen
 	}
+	w.watching.Unlock()
 	w.tasks.Wait()
 	w.roster.tasks.Wait()
 	return err

@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/certquake/certquake/clusters"
@@ -76,6 +78,36 @@ func TestLeaveWaitsForWatch(t *testing.T) {
 		w.mu.Unlock()
 		assert.NoError(t, <-left)
 	}
+}
+
+// A new watch sees what became of Secrets and pods while nobody watched.
+func TestWatchAgain(t *testing.T) {
+	t.Parallel()
+	r, w, _ := newTestWorld(t)
+	w.target.Down = func(context.Context) error { return nil }
+	secrets := w.native.CoreV1().Secrets("default")
+	pods := w.native.CoreV1().Pods("default")
+	_, err := secrets.Create(t.Context(), r.secrets[leafSecret].history[0].object,
+		metav1.CreateOptions{})
+	require.NoError(t, err)
+	pod := somePod("a-0", "1", base, false)
+	pod.Labels[labelManaged] = managedBy
+	_, err = pods.Create(t.Context(), pod, metav1.CreateOptions{})
+	require.NoError(t, err)
+	require.NoError(t, w.watch(t.Context()))
+	err = w.roster.await(t.Context(), func() bool { return w.roster.pod("a-0") != nil })
+	require.NoError(t, err)
+	w.unwatch()
+	stored := w.native.(*fake.Clientset).Tracker() // unseen by the API that newTestWorld plays
+	require.NoError(t, stored.Delete(corev1.SchemeGroupVersion.WithResource("secrets"),
+		"default", strings.TrimPrefix(leafSecret, "default/")))
+	require.NoError(t, pods.Delete(t.Context(), pod.Name, metav1.DeleteOptions{}))
+	assert.NotNil(t, w.current(leafSecret), "nobody watches")
+
+	require.NoError(t, w.watch(t.Context()))
+	assert.Nil(t, w.current(leafSecret))
+	assert.Nil(t, w.roster.pod("a-0"))
+	require.NoError(t, w.leave(t.Context()))
 }
 
 func TestHandler(t *testing.T) {

@@ -157,6 +157,10 @@ func (p *process) restart(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	if order.Boot != "" && order.Boot != p.boot {
+		p.answer(w)
+		return
+	}
 	p.mu.Lock()
 	p.again, p.down = true, order.Down
 	if order.Kill {

@@ -94,6 +94,21 @@ func TestKillExitsAfterTheAnswer(t *testing.T) {
 	assert.InDelta(t, 3, time.Until(state.DownUntil).Seconds(), 2)
 }
 
+// A command that is repeated since its answer was lost does not end the successor.
+func TestRestartOfAnotherProcess(t *testing.T) {
+	p := newProcess(context.Background(), Config{
+		Pod: "a", Mount: t.TempDir(), State: t.TempDir(), Horizon: time.Hour,
+	}, io.Discard, io.Discard)
+	defer p.rows.close()
+	p.exit = func(int) { t.Error("the process ended") }
+	answer := httptest.NewRecorder()
+	p.handler().ServeHTTP(answer, httptest.NewRequest(http.MethodPost, PathRestart,
+		strings.NewReader(`{"boot": "0123456789abcdef", "kill": true}`)))
+	assert.Equal(t, http.StatusOK, answer.Code)
+	assert.Contains(t, answer.Body.String(), p.boot)
+	assert.False(t, p.again)
+}
+
 func TestCommandsThatAreRefused(t *testing.T) {
 	p := newProcess(context.Background(), Config{
 		Pod: "a", Mount: t.TempDir(), Horizon: time.Hour,

@@ -115,6 +115,9 @@ type Clock struct {
 
 // Restart ends the process for the kubelet to start it again in the same pod.
 type Restart struct {
+	// Boot names the process that is meant: another one, such as its successor when a command is
+	// repeated since its answer was lost, does nothing. Empty means any.
+	Boot string `json:"boot,omitempty"`
 	// Kill ends it without a further row or a closed connection, as SIGKILL would. The container's
 	// first process cannot send itself that signal.
 	Kill bool `json:"kill,omitempty"`
