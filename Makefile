@@ -51,10 +51,10 @@ workload: ## Build bin/workload, the one program in the pods
 test-embedded: embedded ## Run what needs the embedded Kubernetes: minutes, as root or not
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
-	$(GO) test -tags embedded -timeout 40m -parallel 2 -v ./clusters/embedded
+	$(GO) test -tags embedded -timeout 40m -parallel 3 -v ./clusters/embedded
 
 truth: embedded ## Hold the simulator against the embedded Kubernetes and write the README's table
-	$(GO) test -tags embedded -timeout 40m -parallel 1 -run TestDifferential -v ./clusters/embedded -update
+	$(GO) test -tags embedded -timeout 40m -parallel 2 -run TestDifferential -v ./clusters/embedded -update
 
 figures: embedded ## Print how fast the embedded Kubernetes is, and how much memory it takes
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \

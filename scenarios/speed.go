@@ -26,14 +26,17 @@ const (
 	shortestHorizon = 10 * time.Second
 	// shortestRetry is the shortest time between two attempts to associate.
 	shortestRetry = 100 * time.Millisecond
+	// shortestDowntime is about what a kubelet takes to start a container anew: its pod lifecycle
+	// event generator looks for dead ones once a second (pkg/kubelet/kubelet.go, plegRelistPeriod).
+	shortestDowntime = time.Second
 	// failBackoff is how long cert-manager waits after a failed request, at any speed.
 	failBackoff = time.Hour
 )
 
 // Faster returns the plan for n times the speed, n from 1: every duration that the scenario sets is
-// divided by n, rounded to nanoseconds. These are the horizon, the actions' offsets and downtimes,
-// kubelets' sync frequencies and cache TTLs, peers' reload intervals and read gaps, the phases of
-// both, retries of associations down to 100ms, and the times expected.
+// divided by n, rounded to nanoseconds. These are the horizon, the actions' offsets, downtimes down
+// to 1s, kubelets' sync frequencies and cache TTLs, peers' reload intervals and read gaps, the
+// phases of both, retries of associations down to 100ms, and the times expected.
 //
 // What a world does not do faster stays: dials, so that a second sees the same load; issuances;
 // certificates' durations and renewBefore, which cert-manager bounds below; the kubelet's 1s ticks
@@ -236,7 +239,7 @@ func (h *hurry) peers(group *PeerGroup) {
 
 func (h *hurry) action(action *Action) {
 	action.At = h.shorter(action.At)
-	action.Downtime = h.shorter(action.Downtime)
+	action.Downtime = min(action.Downtime, max(h.shorter(action.Downtime), shortestDowntime))
 	if action.Kubelet != nil {
 		node := h.node(action.ID, *action.Kubelet)
 		action.Kubelet, action.Note = &node, kubeletNote(node)

@@ -396,3 +396,21 @@ func TestFasterConditions(t *testing.T) {
 		}
 	}
 }
+
+// A container is not made anew in less than about a second, at any speed.
+func TestFasterRestarts(t *testing.T) {
+	scenario, err := scenarios.Open("restart-during-swap", nil)
+	require.NoError(t, err)
+	plan, err := scenario.Plan(1)
+	require.NoError(t, err)
+	fast, err := plan.Faster(60)
+	require.NoError(t, err)
+	seen := 0
+	for i, action := range fast.Actions {
+		if action.Verb == scenarios.RestartPods {
+			seen++
+			assert.Equal(t, min(plan.Actions[i].Downtime, time.Second), action.Downtime, action.ID)
+		}
+	}
+	assert.Positive(t, seen)
+}
