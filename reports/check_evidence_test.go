@@ -28,6 +28,35 @@ func (s *scene) replace(source, peer string, outcome record.Outcome) {
 	}
 }
 
+// A measured attempt takes time: what is under way as a pod goes down is cut off by that, and who
+// comes up is not found at once.
+func TestConnectionsUnderWay(t *testing.T) {
+	const at = 3 * time.Minute
+	for _, row := range []struct {
+		name     string
+		basis    record.Basis
+		from, to time.Duration // when p-1 is down, from the failure on
+		status   Status
+	}{
+		{"cut off", record.Measured, time.Second, time.Minute, Pass},
+		{"long before", record.Measured, 1100 * time.Millisecond, time.Minute, Inconclusive},
+		{"modelled before", record.Modelled, time.Second, time.Minute, Inconclusive},
+		{"just up", record.Measured, -time.Minute, -time.Second, Pass},
+		{"long up", record.Measured, -time.Minute, -1100 * time.Millisecond, Inconclusive},
+		{"modelled after", record.Modelled, -time.Minute, -time.Second, Inconclusive},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := newScene()
+			s.fail("p-0", "p-1", at, 1, record.Other, nil, nil)
+			s.down("p-1", at+row.from, at+row.to)
+			header := headerOf(s.plan)
+			header.Basis = row.basis
+			status, reason := checkNewConnections(s.analyseAs(t, header, false))
+			assert.Equal(t, row.status, status, reason)
+		})
+	}
+}
+
 // Connections that never reached TLS are no evidence, and between pods that are up they are told.
 func TestConnectionsWithoutTLS(t *testing.T) {
 	s := newScene()

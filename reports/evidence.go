@@ -126,8 +126,9 @@ func (a *Analysis) aliveIn(s stretch, n int64, pods ...int) bool {
 	return !started || covered < s.to
 }
 
-// underWay returns how long before a pod goes down an attempt may have begun that this cuts off, and
-// how long after it has come up its new address is news to others. A modelled attempt takes no time.
+// underWay returns how long before a pod goes down an attempt may have begun that this cuts off,
+// and how long after it has come up its new address is news to others. A modelled attempt takes no
+// time.
 func (a *Analysis) underWay() time.Duration {
 	if a.header.Basis == record.Measured {
 		return time.Second

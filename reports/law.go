@@ -9,16 +9,22 @@ import (
 // Law is the distribution of the time from a Secret's write to its use by a pod, as the plan's
 // settings alone determine it: a check on the record that owes nothing to the record.
 //
-// A kubelet syncs a pod at intervals U[s, 1.5s], s its sync frequency. A write at a random instant
-// waits for the rest R of the current one:
+// After a sync a pod is due again in U[s, 1.5s], s its kubelet's sync frequency, and the kubelet
+// looks for pods that are due at its ticks, one a second. So an interval is L ticks, U[s, 1.5s]
+// rounded up. A write at a random instant waits for the next tick and the K whole ones of the
+// interval that are left then, R in all:
 //
-//	P(R > r) = 1 - r/(1.25 s)               for r <= s
-//	         = (1.5 s - r)² / (1.25 s²)     for s <= r <= 1.5 s
+//	P(L > k) = 1                       for k < s
+//	         = (1.5 s - k)/(0.5 s)     for s <= k <= 1.5 s
+//	P(K = k) = P(L > k)/E[L]
+//	R        = U[0, 1) + K             in seconds
 //
-// To it adds the age U[0, c) of the kubelet's cache, with change detection Cache, and the rest
-// U[0, t) of the process's reload TTL or poll interval. The law of a plan is the mixture over its
-// pods; those that read only when they start have none and are left out. A paused kubelet or a
-// changed setting is not in it: what such a fault does is to be seen beside the law.
+// The longer s, the nearer R is to the rest of an interval without ticks, whose mean is 19/30 s; it
+// is about a fourth of a second longer at 10 s and above. To R adds the age U[0, c) of the
+// kubelet's cache, with change detection Cache, and the rest U[0, t) of the process's reload TTL or
+// poll interval. The law of a plan is the mixture over its pods; those that read only when they
+// start have none and are left out. A paused kubelet or a changed setting is not in it: what such a
+// fault does is to be seen beside the law.
 type Law struct {
 	parts []part
 	pods  int
@@ -26,9 +32,9 @@ type Law struct {
 
 // part is the law of a number of equal pods, in seconds.
 type part struct {
-	sync   float64
-	spread [2]float64 // widths of the uniform delays added, 0 for none
-	pods   int
+	intervals intervals
+	spread    [2]float64 // widths of the uniform delays added, 0 for none
+	pods      int
 }
 
 // NewLaw returns the law of the plan.
@@ -50,7 +56,10 @@ func NewLaw(plan scenarios.Plan) Law {
 
 // add adds one pod.
 func (l *Law) add(node scenarios.PlannedNode, group scenarios.PeerGroup) {
-	next := part{sync: node.SyncFrequency.Seconds(), pods: 1}
+	if node.SyncFrequency <= 0 {
+		return
+	}
+	next := part{intervals: newIntervals(node.SyncFrequency), pods: 1}
 	if node.ChangeDetection == scenarios.Cache {
 		next.spread[0] = node.CacheTTL.Seconds()
 	}
@@ -60,12 +69,9 @@ func (l *Law) add(node scenarios.PlannedNode, group scenarios.PeerGroup) {
 	case "start-up", "":
 		return
 	}
-	if next.sync <= 0 {
-		return
-	}
 	l.pods++
 	for i := range l.parts {
-		if l.parts[i].sync == next.sync && l.parts[i].spread == next.spread {
+		if l.parts[i].intervals == next.intervals && l.parts[i].spread == next.spread {
 			l.parts[i].pods++
 			return
 		}
@@ -86,7 +92,8 @@ func (l Law) CDF(x float64) float64 {
 }
 
 // FleetCDF returns the probability that every pod of the plan has taken a write into use after the
-// given seconds.
+// given seconds. It has every pod wait for a tick of its own, where pods of one node have theirs in
+// common: the time is wrong by less than that second.
 func (l Law) FleetCDF(x float64) float64 {
 	product := 1.0
 	for _, p := range l.parts {
@@ -156,77 +163,31 @@ func (l Law) invert(cdf func(float64) float64, q float64) float64 {
 	return high
 }
 
-func (p part) mean() float64 { return p.sync*19/30 + (p.spread[0]+p.spread[1])/2 }
+func (p part) mean() float64 { return p.intervals.rest() + (p.spread[0]+p.spread[1])/2 }
 
-func (p part) max() float64 { return 1.5*p.sync + p.spread[0] + p.spread[1] }
+func (p part) max() float64 { return p.intervals.most + p.spread[0] + p.spread[1] }
 
-// cdf is the residual's distribution averaged over each uniform delay: with one delay of width t,
+// cdf is the distribution of R averaged over each uniform delay: with one delay of width t,
 // (G(x) - G(x-t))/t for G its integral, and so on once more with two.
 func (p part) cdf(x float64) float64 {
 	a, b := p.spread[0], p.spread[1]
 	if a == 0 {
 		a, b = b, 0
 	}
+	r := p.intervals
 	switch {
 	case x <= 0:
 		return 0
 	case x >= p.max():
 		return 1
 	case a == 0:
-		return p.residual(x)
+		return r.cdf(x)
 	case b == 0:
-		return (p.residual1(x) - p.residual1(x-a)) / a
+		return (r.integral(x) - r.integral(x-a)) / a
 	}
-	sum := p.residual2(x) - p.residual2(x-a) - p.residual2(x-b) + p.residual2(x-a-b)
+	sum := r.integral2(x) - r.integral2(x-a) - r.integral2(x-b) + r.integral2(x-a-b)
 	return sum / (a * b)
 }
-
-// residual is the distribution of the rest of a sync interval.
-func (p part) residual(x float64) float64 {
-	s := p.sync
-	switch {
-	case x <= 0:
-		return 0
-	case x <= s:
-		return x / (1.25 * s)
-	case x <= 1.5*s:
-		return 1 - (1.5*s-x)*(1.5*s-x)/(1.25*s*s)
-	}
-	return 1
-}
-
-// residual1 is the integral of residual from 0.
-func (p part) residual1(x float64) float64 {
-	s := p.sync
-	switch {
-	case x <= 0:
-		return 0
-	case x <= s:
-		return x * x / (2.5 * s)
-	case x <= 1.5*s:
-		return 0.4*s + (x - s) + (cube(1.5*s-x)-cube(0.5*s))/(3.75*s*s)
-	}
-	return p.residual1(1.5*s) + x - 1.5*s
-}
-
-// residual2 is the integral of residual1 from 0.
-func (p part) residual2(x float64) float64 {
-	s := p.sync
-	switch {
-	case x <= 0:
-		return 0
-	case x <= s:
-		return cube(x) / (7.5 * s)
-	case x <= 1.5*s:
-		d, rest := x-s, 1.5*s-x
-		bend := (cube(0.5*s)*0.5*s-cube(rest)*rest)/4 - cube(0.5*s)*d
-		return s*s/7.5 + 0.4*s*d + d*d/2 + bend/(3.75*s*s)
-	}
-	e := x - 1.5*s
-	return p.residual2(1.5*s) + p.residual1(1.5*s)*e + e*e/2
-}
-
-func cube(x float64) float64 { return x * x * x }
 
 // rounded returns seconds to a millisecond: the law's figures are shown beside samples.
 func rounded(x float64) Seconds { return Seconds(math.Round(x*1e3) / 1e3) }

@@ -114,13 +114,18 @@ func (s *scene) without(matches func(record.Span) bool) {
 // analyse ends the record and analyses it; cut short, the record has no end row.
 func (s *scene) analyse(t *testing.T, cut bool) *Analysis {
 	t.Helper()
+	return s.analyseAs(t, headerOf(s.plan), cut)
+}
+
+func (s *scene) analyseAs(t *testing.T, header record.Header, cut bool) *Analysis {
+	t.Helper()
 	rows := slices.Clone(s.rows)
 	slices.SortStableFunc(rows, func(a, b record.Span) int { return cmp.Compare(a.To, b.To) })
 	if !cut {
 		end := record.Span{Kind: record.End, From: s.plan.Horizon, To: s.plan.Horizon}
 		rows = append(rows, end)
 	}
-	a, err := Analyze(s.plan, headerOf(s.plan), rowsOf(rows))
+	a, err := Analyze(s.plan, header, rowsOf(rows))
 	require.NoError(t, err)
 	return a
 }

@@ -2,8 +2,9 @@ package scenarios
 
 import "time"
 
-// kubeletTicks is what the kubelet adds to a resync: its sync loop's tick of 1s, and the 100ms of
-// each of the volume populator and the reconciler, with as much again for the write.
+// kubeletTicks is what the kubelet adds to a resync: up to its sync loop's tick of 1s, to which it
+// rounds up the interval however long that is, and the 100ms of each of the volume populator and
+// the reconciler, with as much again for the write.
 const kubeletTicks = 1300 * time.Millisecond
 
 // BoundOf returns the longest time from a Secret's write to its use by every pod of the workload:

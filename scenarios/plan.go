@@ -73,7 +73,9 @@ type PeerGroup struct {
 }
 
 // Pod is one pod. At offset 0 it has been up for long: SyncDue and CacheAge place it at a random
-// phase of its kubelet's resync interval and of its own reload interval.
+// phase of its kubelet's resync interval and of its own reload interval. SyncDue is drawn as if
+// kubelets synced a pod at the very instant it is due; one that looks for due pods at ticks only
+// takes the draw to its own law.
 type Pod struct {
 	Name     string        `json:"name"` // <workload>-<index>
 	Workload string        `json:"workload"`

@@ -155,8 +155,9 @@ func (s *Scenario) planWorkload(plan *Plan, w *Workload) {
 }
 
 // residual draws the rest of the resync interval that offset 0 falls into. Intervals are
-// U[s, 1.5s]; one that covers a given instant is the longer the likelier, so its length t has the
-// density t/E[t], of which t² is uniform; the instant is uniform within it.
+// U[s, 1.5s], without the kubelet's ticks, see Pod.SyncDue; one that covers a given instant is the
+// longer the likelier, so its length t has the density t/E[t], of which t² is uniform; the instant
+// is uniform within it.
 func residual(dice *rand.Rand, s time.Duration) time.Duration {
 	square := 1 + dice.Float64()*(1.5*1.5-1)
 	return time.Duration(dice.Float64() * math.Sqrt(square) * float64(s))

@@ -85,7 +85,7 @@ const (
 // Kubelet holds the settings of a node's kubelet that decide when mounted Secrets change.
 type Kubelet struct {
 	// SyncFrequency is the kubelet's syncFrequency, default 1m: pods are synced at random
-	// intervals of 1 to 1.5 times it.
+	// intervals of 1 to 1.5 times it, rounded up to whole seconds.
 	SyncFrequency Duration `json:"syncFrequency,omitempty"`
 	// ChangeDetection defaults to Watch.
 	ChangeDetection ChangeDetection `json:"changeDetection,omitempty" enum:"Watch|Cache|Get"`

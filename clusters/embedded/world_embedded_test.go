@@ -41,8 +41,8 @@ func TestConformance(t *testing.T) {
 		func(*testing.T) harness.Backend { return backend() })
 }
 
-// TestClusterDies has the API server's process end in the middle of a run: the rows so far are kept,
-// with the cause.
+// TestClusterDies has the API server's process end in the middle of a run: the rows so far are
+// kept, with the cause.
 func TestClusterDies(t *testing.T) {
 	var rows harnesstest.Rows
 	killed := false
@@ -117,9 +117,9 @@ func TestNeverReady(t *testing.T) {
 	var rows harnesstest.Rows
 	err := harness.Run(t.Context(), planned(t, "quick-leaf-rotation", 10), lost, &rows, nil)
 	require.ErrorIs(t, err, harness.ErrBroken)
-	assert.ErrorContains(t, err, "is not ready")
-	assert.ErrorContains(t, err, "certquake/unheard-of")
-	assert.ErrorContains(t, err, "event: ")
+	require.ErrorContains(t, err, "is not ready")
+	require.ErrorContains(t, err, "certquake/unheard-of")
+	require.ErrorContains(t, err, "event: ")
 	require.Len(t, rows, 1)
 	assert.Equal(t, record.Lost, rows[0].Kind)
 }

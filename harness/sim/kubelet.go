@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
@@ -11,35 +10,11 @@ import (
 // mountRetry is how long a kubelet takes to mount a Secret that a waiting pod needs once it exists.
 const mountRetry = 2 * time.Second
 
-// resyncs is the timeline of one pod worker's resyncs: a renewal process with intervals of
-// syncFrequency to 1.5 times it (pkg/kubelet/pod_workers.go, workerResyncIntervalJitterFactor).
-// It is advanced lazily: a year of resyncs that find nothing costs one draw each and no event.
-type resyncs struct {
-	next  time.Duration
-	every time.Duration // syncFrequency
-	dice  *rand.Rand
-}
-
-// draw returns one interval.
-func (r *resyncs) draw() time.Duration {
-	return r.every + time.Duration(r.dice.Float64()*0.5*float64(r.every))
-}
-
-// after returns the first resync at or after t. Calls must not go back in time.
-func (r *resyncs) after(t time.Duration) time.Duration {
-	for r.next < t {
-		r.next += r.draw()
-	}
-	return r.next
-}
-
-// restart has a resync at t and the following ones from there.
-func (r *resyncs) restart(t time.Duration) { r.next = t + r.draw() }
-
 // node is one kubelet.
 type node struct {
 	world  *world
 	plan   scenarios.PlannedNode
+	ticks  ticks
 	pods   []*pod
 	mounts []*mount
 	paused bool
@@ -176,9 +151,10 @@ func (n *node) pause(action string) error {
 	return nil
 }
 
-// resume continues the kubelet (SIGCONT): every sync that fell due meanwhile is done at once, and
-// the others look at what changed meanwhile when they fall due. A kubelet that was restarted
-// without an API server does not go on until that is back, and so proves nothing.
+// resume continues the kubelet (SIGCONT): a tick that it missed comes at once, and with it every
+// sync that fell due meanwhile; the others look at what changed meanwhile when they fall due. A
+// kubelet that was restarted without an API server does not go on until that is back, and so proves
+// nothing.
 func (n *node) resume(action string) error {
 	wasPaused := n.paused
 	n.paused = false
@@ -186,8 +162,9 @@ func (n *node) resume(action string) error {
 		return err
 	}
 	if wasPaused {
+		missed := n.ticks.from(n.since) <= n.world.now
 		for _, p := range n.pods {
-			if p.gone || p.resyncs.after(n.since) > n.world.now {
+			if p.gone || !missed || p.resyncs.dueFor(n.since) > n.world.now {
 				continue
 			}
 			if err := n.syncNow(p); err != nil {
@@ -226,14 +203,15 @@ func (n *node) configure(settings scenarios.PlannedNode, action string) error {
 	return n.comeUp()
 }
 
-// comeUp begins the life of a kubelet that was restarted, if it can: its cache is empty, and it
-// syncs every pod.
+// comeUp begins the life of a kubelet that was restarted, if it can: its cache is empty, its ticks
+// are others, and it syncs every pod.
 func (n *node) comeUp() error {
 	if n.starting == "" || n.paused || n.world.api.down {
 		return nil
 	}
 	action := n.starting
 	n.starting = ""
+	n.ticks.restart()
 	for _, m := range n.mounts {
 		m.refresh()
 	}

@@ -20,7 +20,9 @@ import (
 // The laws are closed forms of what a kubelet's resync and a reload interval do to a rotation,
 // derived without the simulator. With T ~ U[s, 1.5s] between resyncs, a write at a random instant
 // waits a residual R with P(R > r) = 1 - r/(1.25s) up to s and (1.5s - r)^2/(1.25 s^2) from there;
-// a lazy reload of TTL t adds U[0, t]. Seeds are fixed, so these tests cannot flake.
+// a lazy reload of TTL t adds U[0, t]. That kubelets look only once a second makes it a fourth of a
+// second longer in the mean, which is within the tolerance for s from 1m; of shorter ones the law
+// with ticks is held against. Seeds are fixed, so these tests cannot flake.
 
 var manySeeds = flag.Bool("laws", false, "use 8 times the samples for the laws")
 
@@ -138,13 +140,13 @@ func sumQuantile(s, ttl, q float64) float64 {
 }
 
 func TestLawKubeletResidual(t *testing.T) {
-	for _, s := range []time.Duration{10 * time.Second, time.Minute, 2 * time.Minute} {
+	for _, s := range []time.Duration{time.Minute, 2 * time.Minute, 5 * time.Minute} {
 		t.Run(s.String(), func(t *testing.T) {
 			var delays []float64
 			for seed := range seeds(2) {
 				for _, a := range adoptions(t, setup{
-					peers: 400, sync: s, dialEvery: -1, seed: seed, horizon: 100 * time.Hour,
-					duration: unlocked, renewBefore: time.Hour,
+					peers: 400, nodes: 40, sync: s, dialEvery: -1, seed: seed,
+					horizon: 100 * time.Hour, duration: unlocked, renewBefore: time.Hour,
 				}) {
 					delays = append(delays, a.delay)
 				}
@@ -206,9 +208,9 @@ func TestLawFleetConvergence(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("pods=%d,ttl=%s", c.pods, c.ttl), func(t *testing.T) {
 			var last []float64
-			for seed := range seeds(12) {
+			for seed := range seeds(48) { // each has its own distances between reads
 				all := adoptions(t, setup{
-					peers: c.pods, ttl: c.ttl, seed: seed, horizon: 400 * time.Hour,
+					peers: c.pods, ttl: c.ttl, seed: seed, horizon: 100 * time.Hour,
 					duration: unlocked, renewBefore: time.Hour,
 				})
 				for _, group := range byWrite(all, c.pods) {

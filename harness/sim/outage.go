@@ -92,8 +92,8 @@ func (w *world) switchWebhook(action scenarios.Action) error {
 }
 
 // The wait after a sync that failed (pkg/kubelet/kubelet.go, backOffPeriod; pod_workers.go,
-// workerBackOffPeriodJitterFactor): 10 to 15 s. The volume manager's own retries of a remount are
-// not modelled.
+// workerBackOffPeriodJitterFactor): 10 to 15 s, and on to the next tick. The volume manager's own
+// retries of a remount are not modelled.
 const (
 	syncBackoff       = 10 * time.Second
 	syncBackoffJitter = 0.5
@@ -102,16 +102,15 @@ const (
 // retry moves the timeline on to the first sync at or after to, where those from the offset from on
 // failed and were tried again.
 func (r *resyncs) retry(from, to time.Duration) {
-	r.after(from)
-	for r.next < to {
-		r.fail(r.next)
+	for next := r.after(from); next < to; next = r.ticks.from(r.due) {
+		r.fail(next)
 	}
 }
 
-// fail has a sync at t fail and the next one a back-off later.
+// fail has a sync at t fail and the pod due again a back-off later.
 func (r *resyncs) fail(t time.Duration) {
 	jitter := r.dice.Float64() * syncBackoffJitter * float64(syncBackoff)
-	r.next = t + syncBackoff + time.Duration(jitter)
+	r.due = t + syncBackoff + time.Duration(jitter)
 }
 
 // failing reports whether the kubelet's syncs fail for want of the API server: only those that ask

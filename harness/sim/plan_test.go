@@ -69,6 +69,7 @@ func ecdsaCertificate(name string, spec certmanager.CertificateSpec) certmanager
 // setup is what a test varies of the plan.
 type setup struct {
 	peers       int
+	nodes       int           // default 1; the first is "node", and all have equal settings
 	sync        time.Duration // default 1m
 	ttl         time.Duration // of lazy-ttl; 0: watch, adopted at the swap itself
 	trust       string
@@ -102,9 +103,6 @@ func (s setup) plan() scenarios.Plan {
 		Scenario: "test", Seed: s.seed, Horizon: s.horizon, Actions: s.actions,
 		Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		World: world(s.duration, s.renewBefore),
-		Nodes: []scenarios.PlannedNode{
-			{Name: "node", SyncFrequency: s.sync, ChangeDetection: scenarios.Watch},
-		},
 		Peers: []scenarios.PeerGroup{{
 			Workload: "peers", Namespace: "default", Secret: leafSecret,
 			Policy: policy, Every: s.ttl, Pinned: true, Trust: s.trust, PairCheck: "match",
@@ -113,11 +111,20 @@ func (s setup) plan() scenarios.Plan {
 			Associations: "ring", Retry: time.Second,
 		}},
 	}
+	for i := range max(s.nodes, 1) {
+		node := scenarios.PlannedNode{
+			Name: "node", SyncFrequency: s.sync, ChangeDetection: scenarios.Watch,
+		}
+		if i > 0 {
+			node.Name = fmt.Sprintf("node-%d", i)
+		}
+		plan.Nodes = append(plan.Nodes, node)
+	}
 	for i := range s.peers {
 		name := fmt.Sprintf("peers-%d", i)
 		dice := scenarios.Rand(s.seed, "test/"+name)
 		plan.Pods = append(plan.Pods, scenarios.Pod{
-			Name: name, Workload: "peers", Node: "node",
+			Name: name, Workload: "peers", Node: plan.Nodes[i%len(plan.Nodes)].Name,
 			SyncDue:  residual(s.sync, dice.Float64(), dice.Float64()),
 			CacheAge: time.Duration(dice.Float64() * float64(s.ttl)),
 		})

@@ -60,8 +60,9 @@ var errRead = errors.New("credential not readable")
 func (p *pod) begin() error {
 	w := p.node.world
 	p.up = true
+	every := p.node.plan.SyncFrequency
 	p.resyncs = resyncs{
-		next: p.plan.SyncDue, every: p.node.plan.SyncFrequency,
+		due: firstDue(p.plan.SyncDue, every), every: every, ticks: &p.node.ticks,
 		dice: scenarios.Rand(w.plan.Seed, "kubelet/"+p.plan.Name+"/resync"),
 	}
 	p.volume = projection{content: p.mount.secret.content}

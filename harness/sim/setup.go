@@ -18,7 +18,9 @@ func (w *world) begin() error {
 		return err
 	}
 	for _, planned := range w.plan.Nodes {
-		w.nodes[planned.Name] = &node{world: w, plan: planned}
+		w.nodes[planned.Name] = &node{
+			world: w, plan: planned, ticks: newTicks(w.plan.Seed, planned.Name),
+		}
 	}
 	byWorkload := w.addPods()
 	w.traffic.addStreams(w.plan, byWorkload)
