@@ -77,6 +77,9 @@ func startChild(
 	out, talk := &lines{take: c.hear}, &lines{take: c.overhear}
 	// The process outlives ctx, and ends by its input.
 	c.process = exec.CommandContext(context.WithoutCancel(ctx), program, "run", "-config", "-")
+	if in.lock != nil { // a folder of ours, not one that somebody chose
+		c.process.Args = append(c.process.Args, "-remove-orphaned", in.path)
+	}
 	c.process.Stdin, c.process.Stdout, c.process.Stderr = input, out, talk
 	c.process.SysProcAttr = ownGroup() // out of reach of a terminal's Ctrl-C
 	c.process.WaitDelay = outputMax

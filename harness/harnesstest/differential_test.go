@@ -29,6 +29,8 @@ func TestDifferences(t *testing.T) {
 	// The simulator is held against itself.
 	swap := harnesstest.Compare(t,
 		harnesstest.Case{Scenario: "ca-swap-bundle-short-hold", Speed: 30}, sim.New(), sim.New())
+	slow := harnesstest.Compare(t,
+		harnesstest.Case{Scenario: "api-outage-watch", Speed: 4}, sim.New(), sim.New())
 	law := harnesstest.Compare(t,
 		harnesstest.Case{Scenario: "propagation-law", Law: true}, sim.New(), sim.New())
 	for _, row := range []struct {
@@ -77,7 +79,12 @@ func TestDifferences(t *testing.T) {
 			}, []string{" attempts failed, modelled "},
 		},
 		{
-			"slow pods", swap, func(r *reports.Report) {
+			"pods in step", swap, func(r *reports.Report) {
+				r.Propagation.P50, r.Propagation.P90 = 12.5, 13
+			}, nil,
+		},
+		{
+			"slow pods", slow, func(r *reports.Report) {
 				r.Propagation.P50, r.Propagation.P90 = 12.5, 13
 			}, []string{
 				"propagation: 50 % within 12.5 s, modelled within",

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/certquake/certquake/clusters/embedded/controlplane/cluster"
 )
@@ -13,11 +15,19 @@ import (
 func run(args []string) int {
 	flags := flagSet("run")
 	config := flags.String("config", "-", "configuration, or - for the first line of the input")
+	orphaned := flags.String("remove-orphaned", "",
+		"`folder` to remove in the end if the process that began this one has ended by then")
+	parent := os.Getppid()
 	if err := parse(flags, args); err != nil {
 		fmt.Fprintln(os.Stderr, "controlplane: run:", err)
 		return 2
 	}
+	// Whoever is killed leaves pipes without a reader: to write to them must not end us early.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	code, err := cluster.Run(context.Background(), *config)
+	if *orphaned != "" && os.Getppid() != parent {
+		_ = os.RemoveAll(*orphaned) // there is nobody to tell
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "controlplane: run:", err)
 		_ = json.NewEncoder(os.Stdout).Encode(cluster.Failed{Event: "failed", Error: err.Error()})
@@ -34,6 +44,7 @@ func inside(ctx context.Context, args []string) error {
 	if err := parse(flags, args); err != nil {
 		return err
 	}
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) // as in run
 	return cluster.Inside(ctx, *config, *user, cluster.Streams{
 		In: os.Stdin, Out: os.Stdout, Talk: os.Stderr,
 	})
