@@ -61,8 +61,8 @@ func TestUpAndDown(t *testing.T) {
 	assert.Equal(t, "v2", target.Versions["cert-manager"])
 	assert.Contains(t, said(), "starting an embedded Kubernetes with 2 nodes\n")
 	assert.Eventually(t, func() bool { // it comes by another pipe than the ready line
-		log, err := os.ReadFile(filepath.Join(dir, "controlplane.log"))
-		return err == nil && strings.Contains(string(log), "0.00s starting as one\n")
+		log, unread := os.ReadFile(filepath.Join(dir, "controlplane.log"))
+		return unread == nil && strings.Contains(string(log), "0.00s starting as one\n")
 	}, 5*time.Second, time.Millisecond)
 	assert.Contains(t, said(), "Kubernetes v1 and cert-manager v2 are ready at https://127.0.0.1:1")
 	var verbs []scenarios.Verb

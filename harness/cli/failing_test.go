@@ -76,6 +76,20 @@ func TestRunFails(t *testing.T) {
 	assert.FileExists(t, filepath.Join(dir, "ca-swap-abrupt", reports.HTMLFile))
 }
 
+// A world that breaks proves nothing: the run is inconclusive, and its report says why.
+func TestRunBroken(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "run")
+	backend := failing{sleep: fmt.Errorf("%w: the kubelet ended", harness.ErrBroken)}
+	code, out, talk := run(t.Context(), backend, "run", "leaf-rotation", "--out", dir)
+	assert.Equal(t, cli.ExitInconclusive, code)
+	assert.Contains(t, talk, "the world does not work: the kubelet ended\n")
+	assert.Contains(t, out, "leaf-rotation: INCONCLUSIVE, the run is incomplete")
+	page, err := os.ReadFile(filepath.Join(dir, reports.TextFile))
+	require.NoError(t, err)
+	assert.Contains(t, string(page), "the kubelet ended")
+}
+
 // What the backend cannot perform is inconclusive, and leaves nothing behind.
 func TestRunUnsupported(t *testing.T) {
 	t.Parallel()
