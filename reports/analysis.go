@@ -33,6 +33,7 @@ type Analysis struct {
 	uses         [][]use // by pod, in the order they were taken into use
 	downs        [][]stretch
 	starts       [][]time.Duration
+	unplanned    []unplanned              // in the order of the rows
 	due          map[string]time.Duration // by action
 	proofs       map[string]time.Duration // by action, the first at or after it was due
 	provings     map[string]*proving      // by action, of those with subjects; nil before a proof
@@ -41,6 +42,12 @@ type Analysis struct {
 	peak   peak
 	dials  dials
 	bounds bounds
+}
+
+// unplanned is a pod going down that no action took down.
+type unplanned struct {
+	pod int
+	at  time.Duration
 }
 
 // stretch is the time from from up to to.
@@ -194,6 +201,9 @@ func (a *Analysis) lifetime(span *record.Span) {
 	}
 	if span.Kind == record.Down {
 		a.downs[pod] = append(a.downs[pod], stretch{span.From, span.To})
+		if span.Action == "" && a.header.Basis == record.Measured {
+			a.unplanned = append(a.unplanned, unplanned{pod, span.From})
+		}
 		return
 	}
 	a.starts[pod] = append(a.starts[pod], span.To)

@@ -57,6 +57,46 @@ func TestConnectionsUnderWay(t *testing.T) {
 	}
 }
 
+// A pod that goes down by itself is no fault of the plan's, where pods are real.
+func TestUnplannedDown(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		basis  record.Basis
+		action string
+		downs  int
+		status Status
+		reason string
+	}{
+		{
+			"by itself", record.Measured, "", 1, Inconclusive,
+			"p-1 went down at 3m, which no fault did",
+		},
+		{
+			"three times", record.Measured, "", 3, Inconclusive,
+			"p-1 went down at 3m, which no fault did, and 2 times more",
+		},
+		{"by a fault", record.Measured, "restart[0]/restart", 1, Pass, ""},
+		{"modelled", record.Modelled, "", 1, Pass, ""},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s := newScene()
+			for i := range row.downs {
+				at := time.Duration(3+i) * time.Minute
+				s.add(record.Span{
+					Kind: record.Down, Source: "p-1", From: at, To: at, Action: row.action,
+				})
+			}
+			header := headerOf(s.plan)
+			header.Basis = row.basis
+			status, reason := checkProof(s.analyseAs(t, header, false))
+			assert.Equal(t, row.status, status, reason)
+			if row.reason != "" {
+				assert.Equal(t, row.reason, reason)
+			}
+		})
+	}
+}
+
 // Connections that never reached TLS are no evidence, and between pods that are up they are told.
 func TestConnectionsWithoutTLS(t *testing.T) {
 	s := newScene()

@@ -9,8 +9,9 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// checkProof is inconclusive when an action of the plan was not seen to take effect: then the run
-// does not show what the fault would do. It never fails.
+// checkProof is inconclusive when an action of the plan was not seen to take effect, or a pod went
+// down that no action took down: then the run does not show what the faults alone would do. It
+// never fails.
 func checkProof(a *Analysis) (Status, string) {
 	missing, first := 0, 0
 	var slowest time.Duration
@@ -27,6 +28,10 @@ func checkProof(a *Analysis) (Status, string) {
 	}
 	total := int64(len(a.plan.Actions))
 	switch {
+	case len(a.unplanned) > 0 && missing == 0:
+		down := a.unplanned[0]
+		return Inconclusive, fmt.Sprintf("%s went down at %s, which no fault did%s",
+			a.pods.names[down.pod], Moment(down.at), others(len(a.unplanned)-1))
 	case total == 0:
 		return Pass, "no fault was planned, so none needed proof"
 	case missing > 0:
@@ -37,6 +42,14 @@ func checkProof(a *Analysis) (Status, string) {
 	}
 	return Pass, fmt.Sprintf("%s planned, each seen to take effect within %s of being due",
 		plural(total, "action"), Moment(slowest))
+}
+
+// others tells of as many more than the one that is named.
+func others(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", and %d times more", n)
 }
 
 // proving is an action of several subjects, each of which needs its own proof.

@@ -15,6 +15,7 @@ func (a *Analysis) figures() *Report {
 		Scenario:     a.plan.Scenario,
 		Why:          a.plan.Why,
 		Seed:         a.plan.Seed,
+		Speed:        a.plan.Speed,
 		Backend:      a.header.Backend,
 		Basis:        a.header.Basis,
 		Digest:       a.header.Digest,

@@ -17,6 +17,7 @@ type Report struct {
 	Scenario string       `json:"scenario"`
 	Why      string       `json:"why"`
 	Seed     uint64       `json:"seed"`
+	Speed    float64      `json:"speed,omitempty"` // durations are the scenario's divided by it
 	Backend  string       `json:"backend"`
 	Basis    record.Basis `json:"basis"`
 	Digest   string       `json:"digest"` // of the plan

@@ -43,7 +43,8 @@ func TestAccounting(t *testing.T) {
 			r.tell("a-0", dialled(46, 14500*ms, 59500*ms))
 			r.tell("a-0", change(record.End, "a-0", time.Minute))
 		}, time.Minute, sums{record.OK: 55, record.Skipped: 4}, nil, []record.Span{{
-			Kind: record.Down, Source: "a-0", From: 10 * s, To: 14 * s, Detail: "restart (kill)",
+			Kind: record.Down, Source: "a-0", From: 10 * s, To: 14 * s,
+			Action: "restart[0]/restart", Detail: "restart (kill)",
 		}}},
 		{"a kill of a process that was down already", func(r *rig) {
 			r.tell("a-0", dialled(8, 500*ms, 7500*ms))
@@ -64,7 +65,19 @@ func TestAccounting(t *testing.T) {
 			next(r, 14*s, 14)
 			r.tell("a-0", dialled(46, 14500*ms, 59500*ms))
 		}, time.Minute, sums{record.OK: 56, record.Skipped: 4}, nil, []record.Span{{
-			Kind: record.Down, Source: "a-0", From: 9500*ms + 1, To: 14 * s,
+			Kind: record.Down, Source: "a-0", From: 10500 * ms, To: 14 * s,
+			Detail: "its process ended by itself",
+		}}},
+		{"an end that nobody planned, with rows not flushed", func(r *rig) {
+			r.tell("a-0", dialled(9, 500*ms, 8500*ms))
+			r.tell("a-0", change(record.Clock, "a-0", 9900*ms)) // it lived until here at least
+			next(r, 14*s, 14)
+			r.tell("a-0", dialled(46, 14500*ms, 59500*ms))
+		}, time.Minute, sums{record.OK: 55, record.Skipped: 3}, []record.Span{{
+			Kind: record.Lost, Source: "a-0", From: 10900 * ms, To: 10900 * ms,
+			Detail: "2 dials of a-0: their rows did not arrive",
+		}}, []record.Span{{
+			Kind: record.Down, Source: "a-0", From: 10900 * ms, To: 14 * s,
 			Detail: "its process ended by itself",
 		}}},
 		{"a gap in the log", func(r *rig) {
@@ -96,7 +109,7 @@ func TestAccounting(t *testing.T) {
 			r.take("a-0", late, base.Add(15*s))
 			r.tell("a-0", dialled(46, 14500*ms, 59500*ms))
 		}, time.Minute, sums{record.OK: 56, record.Skipped: 4}, nil, []record.Span{{
-			Kind: record.Down, Source: "a-0", From: 9500*ms + 1, To: 14 * s,
+			Kind: record.Down, Source: "a-0", From: 10500 * ms, To: 14 * s,
 			Detail: "its process ended by itself",
 		}}},
 		{"a pod that is down at the end", func(r *rig) {
@@ -105,7 +118,7 @@ func TestAccounting(t *testing.T) {
 			r.tell("a-0", change(record.Down, "a-0", 10*s))
 		}, time.Minute, sums{record.OK: 10, record.Skipped: 50}, nil, []record.Span{{
 			Kind: record.Down, Source: "a-0", From: 10 * s, To: time.Minute,
-			Detail: "restart (pod)",
+			Action: "r", Detail: "restart (pod)",
 		}}},
 		{"a run that was interrupted", func(r *rig) {
 			r.tell("a-0", dialled(10, 500*ms, 9500*ms))

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -81,8 +82,11 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 			fmt.Errorf("%w: %s", harness.ErrUnsupported, fmt.Sprintf(format, args...)))
 	}
 	if plan.Horizon > longest {
-		refuse("%s takes %s of wall time; scale it down by --speed, or use --backend sim",
-			plan.Scenario, plan.Horizon)
+		hint := "use --backend sim"
+		if _, err := plan.Faster(math.Ceil(float64(plan.Horizon) / float64(longest))); err == nil {
+			hint = "scale it down by --speed, or " + hint
+		}
+		refuse("%s takes %s of wall time; %s", plan.Scenario, plan.Horizon, hint)
 	}
 	for _, group := range plan.Peers {
 		if plan.World.CertificateOf(group.Secret) == nil {

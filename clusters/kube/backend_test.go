@@ -31,7 +31,7 @@ func TestCheck(t *testing.T) {
 		{"a day", func(p *scenarios.Plan) { p.Horizon = 24 * time.Hour }, nil, ""},
 		{
 			"more than a day", func(p *scenarios.Plan) { p.Horizon = 25 * time.Hour }, nil,
-			"small takes 25h0m0s of wall time; scale it down by --speed, or use --backend sim",
+			"small takes 25h0m0s of wall time; use --backend sim",
 		},
 		{
 			"a Secret that nobody makes",
@@ -95,6 +95,20 @@ func TestCheckTellsAll(t *testing.T) {
 	})
 	err := backend.Check(plan)
 	assert.EqualError(t, err, "not supported by this backend: small takes 25h0m0s of wall time; "+
-		"scale it down by --speed, or use --backend sim\n"+
+		"use --backend sim\n"+
 		"not supported by this backend: y: pause-sync is not possible on test")
+}
+
+// A scenario that takes too long is told to hurry only if it can.
+func TestCheckAdvisesSpeed(t *testing.T) {
+	t.Parallel()
+	check := func(plan scenarios.Plan) error { return New(Provider{Name: "test"}).Check(plan) }
+	require.EqualError(t, check(scenarios.Plan{Scenario: "long", Horizon: 30 * time.Hour}),
+		"not supported by this backend: long takes 30h0m0s of wall time; scale it down by "+
+			"--speed, or use --backend sim")
+	scenario, err := scenarios.Open("year-bomb", nil)
+	require.NoError(t, err)
+	plan, err := scenario.Plan(1)
+	require.NoError(t, err)
+	require.ErrorContains(t, check(plan), "wall time; use --backend sim")
 }

@@ -216,11 +216,12 @@ func (l *ledger) take(pod string, row peer.Row, at time.Time) {
 	l.settle(lane, row, at)
 }
 
-// changeProcess notes that another process speaks. One that went without a word ended by itself,
-// after the last thing that it told.
+// changeProcess notes that another process speaks. One that went without a word ended by itself, at
+// the latest when it would have flushed its rows again: what it did until then is lost.
 func (l *ledger) changeProcess(lane *lane, row *peer.Row) {
 	if lane.boot != "" && !lane.down {
-		l.ends(lane, lane.told+1, "its process ended by itself")
+		l.ends(lane, min(lane.told+peer.FlushEvery, max(lane.told+1, row.Span.From)),
+			"its process ended by itself")
 	}
 	lane.boot = row.Boot
 }
@@ -274,7 +275,8 @@ func (l *ledger) up(lane *lane, row peer.Row) {
 		l.rows.put(lane.missing(lane.since, "their rows did not arrive")...)
 		l.rows.put(lane.skipped(row.Due)...)
 		l.rows.put(record.Span{
-			Kind: record.Down, Source: span.Source, From: lane.since, To: span.To, Detail: lane.why,
+			Kind: record.Down, Source: span.Source, From: lane.since, To: span.To,
+			Action: lane.restart, Detail: lane.why,
 		})
 	}
 	lane.down, lane.killed, lane.ended, lane.why, lane.good = false, false, false, "", false
@@ -381,6 +383,7 @@ func (l *ledger) close(reached time.Duration) {
 		l.rows.put(lane.skipped(due)...)
 		l.rows.put(record.Span{
 			Kind: record.Down, Source: lane.pod.Name, From: min(lane.since, reached), To: reached,
+			Action: lane.restart,
 			Detail: lane.why,
 		})
 	}

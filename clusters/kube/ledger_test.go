@@ -226,7 +226,8 @@ func TestRestarts(t *testing.T) {
 	}, out.of(record.Handshake)[1])
 	assert.Equal(t, []record.Span{{
 		Kind: record.Down, Source: "a-0", From: 10 * time.Second,
-		To: 15*time.Second + time.Millisecond, Detail: "restart (container)",
+		To: 15*time.Second + time.Millisecond, Action: "restart[0]/restart",
+		Detail: "restart (container)",
 	}}, out.of(record.Down))
 	assert.Equal(t, []record.Span{{
 		Kind: record.Drop, Source: "a-0", Peer: "a-1", From: 10 * time.Second, To: 10 * time.Second,

@@ -57,7 +57,8 @@ const secondSignal = time.Second
 // Program is Main for this process: its arguments, its streams and its signals. The first interrupt
 // ends a run in order, the next one ends the process.
 func Program(version string, backends ...Backend) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
+		syscall.SIGHUP) // whose terminal was closed still gets a report
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })
 	return Main(ctx, Env{

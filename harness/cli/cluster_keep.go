@@ -126,13 +126,24 @@ func (c keptCluster) raise(ctx context.Context, env *Env, words *keeperWords) (K
 	return kept, nil
 }
 
+// lookEvery is how often a keeper looks whether its folder is still there.
+const lookEvery = 10 * time.Second
+
 // hold waits for the cluster's end, which it asks for when ctx is done.
 func (c keptCluster) hold(ctx context.Context, kept Kept) error {
 	var cause error
-	select {
-	case <-ctx.Done():
-	case <-kept.Broken:
-		cause = kept.Cause()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for held := true; held; {
+		select {
+		case <-ctx.Done():
+			held = false
+		case <-kept.Broken:
+			held, cause = false, kept.Cause()
+		case <-look.C: // without its folder nobody could find it again
+			_, err := os.Stat(c.dir)
+			held = err == nil
+		}
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience-time.Second)
 	defer cancel()

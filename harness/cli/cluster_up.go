@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
 )
 
@@ -204,6 +205,11 @@ func (f *upFlags) mapped() (map[string]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--image %s: %w", text, err)
 		}
+		info, err := os.Stat(path)
+		if err != nil || !info.Mode().IsRegular() {
+			return nil, usage(fmt.Errorf("--image %s: there is no program %s", text, path),
+				"--image my/service=./my-service")
+		}
 		images[name] = path
 	}
 	return images, nil
@@ -279,12 +285,18 @@ func (c keptCluster) launch(ctx context.Context, env *Env) error {
 		return fmt.Errorf("%w before the cluster was up", errInterrupted)
 	case word.Failed != "":
 		_ = keeper.Wait()
-		return errors.New(word.Failed)
+		return notUp(word.Failed)
 	}
 	err = keeper.Wait()
 	return fmt.Errorf("the cluster's keeper ended by itself: %w, after saying:\n%s", err,
 		c.logHead())
 }
+
+// notUp is why a cluster did not come up, as its keeper says.
+type notUp string
+
+func (e notUp) Error() string { return string(e) }
+func (notUp) Unwrap() error   { return harness.ErrBroken }
 
 // logHeadMax bounds what of a crashed keeper's log is in the error.
 const logHeadMax = 600

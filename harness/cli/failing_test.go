@@ -23,7 +23,8 @@ import (
 
 // failing is a backend, and its world, that fails where it is told to.
 type failing struct {
-	check, sleep error
+	check, open, sleep error
+	during             func() // a run, once it has begun
 }
 
 func (failing) Name() string                 { return "failing" }
@@ -31,9 +32,15 @@ func (failing) Basis() record.Basis          { return record.Measured }
 func (f failing) Check(scenarios.Plan) error { return f.check }
 
 func (f failing) Open(
-	context.Context, scenarios.Plan, record.Sink,
+	_ context.Context, _ scenarios.Plan, sink record.Sink,
 ) (harness.World, error) {
-	return f, nil
+	if f.open != nil {
+		return nil, f.open
+	}
+	if f.during != nil {
+		f.during()
+	}
+	return f, sink.Write(record.Span{Kind: record.Begin})
 }
 
 func (f failing) Sleep(_ context.Context, until time.Duration) error {
@@ -88,6 +95,45 @@ func TestRunBroken(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(dir, reports.TextFile))
 	require.NoError(t, err)
 	assert.Contains(t, string(page), "the kubelet ended")
+}
+
+// A run whose world never comes up leaves an earlier one as it is.
+func TestRunKeepsEarlier(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "run")
+	code, _, talk := run(t.Context(), failing{}, "run", "leaf-rotation", "--out", dir)
+	require.Equal(t, cli.ExitFail, code, talk) // nothing was dialled
+	before, err := os.ReadFile(filepath.Join(dir, reports.RecordFile))
+	require.NoError(t, err)
+	broken := failing{open: fmt.Errorf("%w: no namespaces", harness.ErrBroken)}
+	code, out, talk := run(t.Context(), broken, "run", "ca-swap-abrupt", "--out", dir)
+	assert.Equal(t, cli.ExitInconclusive, code)
+	assert.Empty(t, out)
+	assert.Contains(t, talk, dir+" keeps the earlier run\n")
+	assert.Contains(t, talk, "no namespaces\n")
+	after, err := os.ReadFile(filepath.Join(dir, reports.RecordFile))
+	require.NoError(t, err)
+	assert.Equal(t, string(before), string(after))
+	report, err := reports.Rebuild(dir)
+	require.NoError(t, err)
+	assert.Equal(t, "leaf-rotation", report.Scenario)
+}
+
+// Two runs do not share a folder.
+func TestRunOccupies(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "run")
+	code, talk := 0, ""
+	first := failing{during: func() {
+		code, _, talk = run(t.Context(), failing{}, "run", "leaf-rotation", "--out", dir)
+	}}
+	run(t.Context(), first, "run", "leaf-rotation", "--out", dir)
+	assert.Equal(t, cli.ExitUsage, code)
+	assert.Contains(t, talk, "certquake: leaf-rotation: a run is going on in "+dir+"\n"+
+		"certquake: hint: wait for it, or choose another --out\n")
+	assert.NoFileExists(t, filepath.Join(dir, ".running"))
+	code, _, talk = run(t.Context(), failing{}, "run", "leaf-rotation", "--out", dir)
+	assert.Equal(t, cli.ExitFail, code, talk)
 }
 
 // What the backend cannot perform is inconclusive, and leaves nothing behind.

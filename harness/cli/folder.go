@@ -13,11 +13,19 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// folder is a run folder while its run writes the record.
+// folder is a run folder while its run writes the record. It is a record.Sink. An earlier run in it
+// stays until this one has begun: one whose world never comes up loses nothing.
 type folder struct {
-	*record.Writer
-	file *os.File
+	dir    string
+	plan   scenarios.Plan
+	header record.Header
+	lock   *os.File       // keeps other runs out; nil where locks are not to be had
+	writer *record.Writer // nil until the run has begun
+	file   *os.File
 }
+
+// lockFile is locked by the run that goes on in a folder, and removed in the end.
+const lockFile = ".running"
 
 // vacant refuses a folder that holds anything but an earlier run.
 func vacant(dir string) error {
@@ -54,9 +62,9 @@ func checkRun(dir string) error {
 	return nil
 }
 
-// openFolder makes the run folder, takes an earlier run's files out of it and writes the plan and
-// the record's header, so that whatever happens next the folder can be read. After an error a new
-// folder is gone again.
+// openFolder makes the run folder. One without an earlier run gets the plan and the record's header
+// at once, so that whatever happens next the folder can be read. After an error a new folder is
+// gone again.
 func openFolder(dir string, plan scenarios.Plan, header record.Header) (*folder, error) {
 	_, err := os.Stat(dir)
 	fresh := errors.Is(err, fs.ErrNotExist)
@@ -64,50 +72,99 @@ func openFolder(dir string, plan scenarios.Plan, header record.Header) (*folder,
 	if err = os.MkdirAll(dir, 0o755); err != nil {
 		return nil, usage(fmt.Errorf("make the run folder: %w", err), "choose another --out")
 	}
-	f, err := begin(dir, plan, header)
-	if err != nil && fresh {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+	f := &folder{dir: dir, plan: plan, header: header}
+	if err = f.occupy(); err == nil && checkRun(dir) != nil {
+		err = f.begin()
 	}
-	return f, err
+	if err == nil {
+		return f, nil
+	}
+	err = errors.Join(err, f.close())
+	if fresh {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return nil, err
 }
 
-func begin(dir string, plan scenarios.Plan, header record.Header) (*folder, error) {
+// occupy keeps other runs out of the folder, as long as this one lives.
+func (f *folder) occupy() error {
+	//nolint:gosec // in the folder the user named
+	lock, err := os.OpenFile(filepath.Join(f.dir, lockFile), os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return usage(fmt.Errorf("occupy the run folder: %w", err), "choose another --out")
+	}
+	free, err := tryLock(lock, false)
+	if err != nil { // no locks here
+		return errors.Join(lock.Close(), os.Remove(lock.Name()))
+	}
+	if !free {
+		return errors.Join(usage(fmt.Errorf("a run is going on in %s", f.dir),
+			"wait for it, or choose another --out"), lock.Close())
+	}
+	f.lock = lock
+	return nil
+}
+
+// begin takes an earlier run's files out of the folder and writes the plan and the record's header.
+func (f *folder) begin() error {
 	for _, name := range reports.Files() {
-		if err := os.RemoveAll(filepath.Join(dir, name)); err != nil {
-			return nil, usage(fmt.Errorf("clear the run folder: %w", err), "choose another --out")
+		if err := os.RemoveAll(filepath.Join(f.dir, name)); err != nil {
+			return usage(fmt.Errorf("clear the run folder: %w", err), "choose another --out")
 		}
 	}
-	data, err := plan.JSON()
+	data, err := f.plan.JSON()
 	if err != nil {
-		return nil, fmt.Errorf("encode the plan: %w", err)
+		return fmt.Errorf("encode the plan: %w", err)
 	}
 	//nolint:gosec // as above
-	if err = os.WriteFile(filepath.Join(dir, reports.PlanFile), data, 0o644); err != nil {
-		return nil, fmt.Errorf("write the plan: %w", err)
+	if err = os.WriteFile(filepath.Join(f.dir, reports.PlanFile), data, 0o644); err != nil {
+		return fmt.Errorf("write the plan: %w", err)
 	}
-	//nolint:gosec // in the folder the user named
-	file, err := os.Create(filepath.Join(dir, reports.RecordFile))
+	if f.file, err = os.Create(filepath.Join(f.dir, reports.RecordFile)); err != nil {
+		return fmt.Errorf("create the record: %w", err)
+	}
+	writer, err := record.NewWriter(f.file, f.header)
 	if err != nil {
-		return nil, fmt.Errorf("create the record: %w", err)
+		return err
 	}
-	writer, err := record.NewWriter(file, header)
-	if err == nil {
-		err = writer.Flush()
-	}
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return &folder{writer, file}, nil
+	f.writer = writer
+	return writer.Flush()
 }
 
-// close writes out what is buffered.
+// begun reports whether the folder is this run's.
+func (f *folder) begun() bool { return f.writer != nil }
+
+// Write implements record.Sink. Why a run never began is no reason to lose an earlier one.
+func (f *folder) Write(span record.Span) error {
+	if !f.begun() {
+		if span.Kind == record.Lost {
+			return nil
+		}
+		if err := f.begin(); err != nil {
+			return err
+		}
+	}
+	return f.writer.Write(span)
+}
+
+// close writes out what is buffered, and lets other runs in.
 func (f *folder) close() error {
-	return errors.Join(f.Flush(), f.file.Close())
+	var err error
+	if f.begun() {
+		err = f.writer.Flush()
+	}
+	if f.file != nil {
+		err = errors.Join(err, f.file.Close())
+	}
+	if f.lock != nil {
+		err = errors.Join(err, os.Remove(f.lock.Name()), f.lock.Close())
+	}
+	return err
 }
 
 // keep writes out what is buffered at each step between actions, so that a kill loses little.
 func (f *folder) keep(action *scenarios.Action) {
-	if action == nil {
-		_ = f.Flush() // the writer returns its first error again with the next row
+	if action == nil && f.begun() {
+		_ = f.writer.Flush() // the writer returns its first error again with the next row
 	}
 }

@@ -44,7 +44,7 @@ A scenario is a file, a name that certquake list shows, every scenario file in a
 or - for standard input. All are checked before the first one starts.
 
 Ctrl-C ends a run in seconds and leaves a readable folder whose report is marked
-incomplete. A second Ctrl-C ends the program at once.`,
+incomplete. A second Ctrl-C, a second later, ends the program at once.`,
 		Example: `  certquake run akka-rotation
   certquake run ca-swap-bundle --set hold=65s --seed 7 --out /tmp/short-hold || echo unsafe`,
 		Args:              needScenario,
@@ -150,7 +150,7 @@ func check(backend Backend, jobs []job) error {
 	var problems []error
 	for _, j := range jobs {
 		if err := backend.Check(j.plan); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", j.source.name, err))
+			problems = append(problems, each(j.source.name, err))
 		}
 	}
 	return errors.Join(problems...)
@@ -204,7 +204,15 @@ func (f *runFlags) perform(
 			progress.report(at, action)
 		})
 	progress.done(runErr)
+	begun := folder.begun()
+	if !begun && failure(ctx, runErr) == nil {
+		runErr = errInterrupted
+	}
 	runErr = errors.Join(failure(ctx, runErr), folder.close())
+	if !begun {
+		progress.say("%s keeps the earlier run", dir)
+		return nil, runErr
+	}
 	report, err := write(dir, analyzer.Finish())
 	return report, errors.Join(runErr, err)
 }

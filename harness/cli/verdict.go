@@ -37,7 +37,7 @@ func printVerdict(w io.Writer, r *reports.Report, dir, reproduce string, d detai
 	if b.Unaccounted != 0 {
 		item(w, "", reports.Number(b.Unaccounted)+" unaccounted for")
 	}
-	if b.Failed > 0 {
+	if r.Worst.Broken > 0 {
 		item(w, "worst moment", fmt.Sprintf("at %s: %s of %s pairs broken; %s of outage in all",
 			moment(r.Worst.At), reports.Number(int64(r.Worst.Broken)),
 			reports.Number(int64(r.Worst.Pairs)),

@@ -65,7 +65,7 @@ const (
 	// Proof is the observation that an action took effect. Action names it.
 	Proof Kind = "proof"
 	// Up and Down are a pod's process starting and ending. A Down span lasts as long as the pod
-	// is down.
+	// is down; Action names what took it down, if an action did.
 	Up   Kind = "up"
 	Down Kind = "down"
 	// Clock is a pod's process clock being set off by Skew from then on.

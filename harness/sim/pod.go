@@ -348,6 +348,7 @@ func (p *pod) start() error {
 	}
 	down := record.Span{
 		Kind: record.Down, Source: p.plan.Name, From: p.since, To: w.now, Detail: p.why,
+		Action: p.restart,
 	}
 	up := record.Span{Kind: record.Up, Source: p.plan.Name, From: w.now, To: w.now}
 	if err := errors.Join(w.emit(down), w.emit(up)); err != nil {

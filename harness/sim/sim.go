@@ -161,6 +161,7 @@ func (w *world) Close(context.Context) error {
 		}
 		row := record.Span{
 			Kind: record.Down, Source: p.plan.Name, From: p.since, To: w.now, Detail: p.why,
+			Action: p.restart,
 		}
 		if err := w.emit(row); err != nil {
 			return err

@@ -63,6 +63,9 @@ func Fingerprint(cert *x509.Certificate) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// FlushEvery is how often successes are written; a killed process loses what it has not flushed.
+const FlushEvery = time.Second
+
 // Row is one line of standard output. Its span's generations name certificates by Fingerprint; the
 // harness, which sees Secrets being written, knows their names. Span.From of a Reload or Project
 // row is equal to Projected: only the harness knows when the Secret was written. After the horizon,

@@ -19,9 +19,6 @@ const (
 	drainFor = 2 * time.Second
 )
 
-// flushEvery is how often successes are written; a killed process loses what it has not flushed.
-const flushEvery = time.Second
-
 // rows numbers the rows of a process and writes them to standard output, one Write each, from a
 // goroutine of its own: whoever has a row never waits for the pipe. Beyond rowsMax waiting rows a
 // new one is dropped, which the gap in the numbers shows.
@@ -177,16 +174,16 @@ func (s *successes) flush(pod string, r *rows) {
 	s.count, s.latency = 0, nil
 }
 
-// flushing flushes every stream once in each flushEvery, at a random phase, until ctx is done.
+// flushing flushes every stream once in each FlushEvery, at a random phase, until ctx is done.
 func (p *process) flushing(ctx context.Context) {
-	next := p.clock.offset().Truncate(flushEvery) +
-		time.Duration(rand.Int64N(int64(flushEvery)))
+	next := p.clock.offset().Truncate(FlushEvery) +
+		time.Duration(rand.Int64N(int64(FlushEvery)))
 	for {
 		if !p.clock.sleep(ctx, next) {
 			return
 		}
 		p.flush()
-		next += flushEvery
+		next += FlushEvery
 	}
 }
 

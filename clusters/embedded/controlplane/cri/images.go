@@ -66,8 +66,8 @@ func (s *server) PullImage(
 	program, mapped := s.config.Images[name]
 	if !mapped {
 		return nil, status.Errorf(codes.NotFound, "image %q is mapped to no executable: add "+
-			"{\"images\": {%q: \"/path/to/static/program\"}} to the cluster's configuration",
-			reference, name)
+			"{\"images\": {%q: \"/path/to/static/program\"}} to the cluster's configuration, or "+
+			"use `certquake cluster up --image %s=/path/to/static/program`", reference, name, name)
 	}
 	if err := runnable(program); err != nil {
 		return nil, status.Errorf(codes.FailedPrecondition, "image %q: %v", reference, err)
