@@ -1,6 +1,7 @@
 package harnesstest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -193,10 +194,17 @@ const inStep = 5 * time.Second
 // propagation compares the quantiles of the real run's propagation with those that the model knows
 // or, where every propagation is a sample of its own, with the law of each node.
 func (c *Comparison) propagation() []string {
-	for _, node := range c.plan.Nodes {
-		if node.SyncFrequency < inStep {
-			return nil
+	fastest := func(a, b scenarios.PlannedNode) int {
+		return cmp.Compare(a.SyncFrequency, b.SyncFrequency)
+	}
+	nodes := slices.Clone(c.plan.Nodes)
+	for _, action := range c.plan.Actions {
+		if action.Kubelet != nil {
+			nodes = append(nodes, *action.Kubelet)
 		}
+	}
+	if slices.MinFunc(nodes, fastest).SyncFrequency < inStep {
+		return nil
 	}
 	if !c.Case.Law {
 		q50 := func(r *reports.Report) float64 { return float64(r.Propagation.P50) }
