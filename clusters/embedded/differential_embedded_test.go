@@ -64,7 +64,7 @@ func cases() []harnesstest.Case {
 		{Scenario: "tls13-resumption", Speed: 30},
 		{Scenario: "attempts-unaccounted", Speed: 30},
 		{Scenario: "quick-issuer-outage", Speed: 10},
-		{Scenario: "api-outage-watch", Speed: 3, Steered: true},
+		{Scenario: "api-outage-watch", Speed: 2, Steered: true},
 		{Scenario: "webhook-outage-short", Speed: 10},
 	}
 }

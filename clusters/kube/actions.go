@@ -175,8 +175,14 @@ func (w *world) reissue(ctx context.Context, action scenarios.Action) error {
 	return nil
 }
 
+// triggerLimit bounds one attempt to trigger an issuance.
+const triggerLimit = 2 * time.Second
+
 // trigger sets a Certificate's Issuing condition, as `cmctl renew` does.
 func (w *world) trigger(ctx context.Context, planned *certmanager.Certificate) error {
+	// A client tries a request again for ten seconds while the API server is away.
+	ctx, cancel := context.WithTimeout(ctx, triggerLimit)
+	defer cancel()
 	var object certmanager.Certificate
 	err := w.client.Resources().Get(ctx, planned.Name, planned.Namespace, &object)
 	if err != nil {
