@@ -73,6 +73,12 @@ func TestDifferences(t *testing.T) {
 			[]string{"the balance is {"},
 		},
 		{
+			"lost attempts", swap, func(r *reports.Report) {
+				r.Balance.OK--
+				r.Balance.Unaccounted++
+			}, []string{"the balance is {"},
+		},
+		{
 			"far more failures", swap, func(r *reports.Report) {
 				r.Balance.OK -= 3000
 				r.Balance.Failed += 3000
