@@ -6,6 +6,9 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/go-logr/logr"
+	"k8s.io/klog/v2"
+
 	"github.com/certquake/certquake/clusters"
 	"github.com/certquake/certquake/clusters/embedded"
 	"github.com/certquake/certquake/clusters/kube"
@@ -14,8 +17,10 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// main wires the backends into the command line.
+// main wires the backends into the command line. The log of the Kubernetes clients is silenced:
+// what matters to people the backends say, and a watch that breaks with an API server is no news.
 func main() {
+	klog.SetLogger(logr.Discard())
 	os.Exit(cli.Program(version(), sim.New(), machine{kube.New(onThisMachine())}))
 }
 

@@ -15,9 +15,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/go-logr/logr"
-	"k8s.io/klog/v2"
-
 	"github.com/certquake/certquake/clusters"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
@@ -39,13 +36,8 @@ type Provider struct {
 // Backend performs plans on clusters of one kind. It implements harness.Backend.
 type Backend struct{ provider Provider }
 
-// New returns a backend on the clusters that the provider brings up. It silences the log of the
-// Kubernetes clients in this process: what matters to people is told by harness.Say, and a watch
-// that breaks with an API server is no news.
-func New(provider Provider) *Backend {
-	klog.SetLogger(logr.Discard())
-	return &Backend{provider}
-}
+// New returns a backend on the clusters that the provider brings up.
+func New(provider Provider) *Backend { return &Backend{provider} }
 
 // Name returns the backend's name.
 func (b *Backend) Name() string { return b.provider.Name }
