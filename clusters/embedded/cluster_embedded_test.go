@@ -308,14 +308,11 @@ func TestRealInterrupt(t *testing.T) {
 	}
 }
 
-// helperVariable makes TestOwner the owner that TestKilledOwner kills.
-const helperVariable = "CERTQUAKE_EMBEDDED_HELPER"
-
 // TestKilledOwner kills the harness with no chance to clean up, and finds nothing left.
 func TestKilledOwner(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
-	owner := exec.Command(os.Args[0], "-test.run=^TestOwner$", "-test.v")
-	owner.Env = append(os.Environ(), helperVariable+"=1")
+	owner := exec.Command(os.Args[0])
+	owner.Env = append(os.Environ(), ownerVariable+"="+built)
 	out, err := owner.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, owner.Start())
@@ -341,19 +338,6 @@ func TestKilledOwner(t *testing.T) {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
-}
-
-// TestOwner is the harness that gets killed; alone it does nothing.
-func TestOwner(t *testing.T) {
-	if os.Getenv(helperVariable) == "" {
-		t.Skip("helper of TestKilledOwner")
-	}
-	target, err := Up(t.Context(), nodes("one"), Options{
-		Bin: built, Images: map[string]string{Image: filepath.Join(built, programContainer)},
-	})
-	require.NoError(t, err)
-	fmt.Println("up: " + target.Kubeconfig)
-	<-target.Broken // until this process is killed
 }
 
 // descendants are the processes below one, as /proc tells their parents.

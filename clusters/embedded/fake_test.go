@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -20,12 +21,33 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// TestMain is also the control plane of the tests: this program under another name.
+// ownerVariable names the folder of the programs to an owner, see TestMain.
+const ownerVariable = "CERTQUAKE_EMBEDDED_OWNER"
+
+// TestMain is also the control plane of the tests, this program under another name, and the owner of
+// a real cluster that one of them kills.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == programControlPlane {
 		os.Exit(fakeControlPlane())
 	}
+	if bin := os.Getenv(ownerVariable); bin != "" {
+		os.Exit(own(bin))
+	}
 	goleak.VerifyTestMain(m)
+}
+
+// own brings a cluster up, says where its kubeconfig is and waits to be killed.
+func own(bin string) int {
+	target, err := Up(context.Background(), nodes("one"), Options{
+		Bin: bin, Images: map[string]string{Image: filepath.Join(bin, programContainer)},
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "owner:", err)
+		return 1
+	}
+	fmt.Println("up: " + target.Kubeconfig)
+	<-target.Broken
+	return 1
 }
 
 // fakeControlPlane speaks the protocol. How it misbehaves is the name of its first node.

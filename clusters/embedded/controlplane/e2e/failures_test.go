@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,9 +99,7 @@ func TestRefusedFolder(t *testing.T) {
 
 // TestFullDisk has no space for the run folder, from the start or from some moment on.
 func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("mounting a small disk needs root")
-	}
+	needs(t, os.Geteuid() == 0, "root, to mount a small disk")
 	bin, image := programs(t), testpod(t)
 	config := func(t *testing.T) cluster.Config {
 		t.Helper()
@@ -159,12 +158,11 @@ func fill(t *testing.T, dir string) {
 
 // TestRefusedNamespaces starts a cluster as an ordinary user whom the kernel lets have none.
 func TestRefusedNamespaces(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("limiting another user's namespaces needs root")
-	}
+	needs(t, os.Geteuid() == 0, "root, to limit another user's namespaces")
 	// The limit holds in a user namespace of the helper's own, not for this machine.
-	helper := exec.Command(os.Args[0], "-test.run=^TestNamespaceHelper$")
-	helper.Env = append(os.Environ(), "E2E_WITHOUT_NAMESPACES="+programs(t))
+	helper := exec.Command(os.Args[0])
+	helper.Env = append(os.Environ(), roleVariable+"="+limitedRole,
+		"E2E_WITHOUT_NAMESPACES="+programs(t))
 	helper.Stdin = input(t, cluster.Config{
 		Dir: t.TempDir(), Nodes: []cluster.Node{node("one", time.Second)},
 	})
@@ -178,24 +176,27 @@ func TestRefusedNamespaces(t *testing.T) {
 	assert.Contains(t, failed, "`sysctl -w user.max_user_namespaces=15000`")
 }
 
-// TestNamespaceHelper is the limited user; alone it does nothing.
-func TestNamespaceHelper(t *testing.T) {
-	bin := os.Getenv("E2E_WITHOUT_NAMESPACES")
-	if bin == "" {
-		t.Skip("helper of TestRefusedNamespaces")
-	}
+// limitedRole is that of the user whom TestRefusedNamespaces allows no namespaces.
+const limitedRole = "limited"
+
+// limited forbids namespaces in the one it runs in and starts a cluster as an ordinary user.
+func limited() int {
 	const limit = "/proc/sys/user/max_user_namespaces"
-	require.NoError(t, os.WriteFile(limit, []byte("0"), 0o644))
-	command := controlplane(bin)
+	if err := os.WriteFile(limit, []byte("0"), 0o644); err != nil {
+		fmt.Fprintln(os.Stderr, "limited:", err)
+		return 2
+	}
+	command := controlplane(os.Getenv("E2E_WITHOUT_NAMESPACES"))
 	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
 	command.SysProcAttr = &syscall.SysProcAttr{
 		Credential: &syscall.Credential{Uid: 1000, Gid: 1000, NoSetGroups: true},
 	}
 	err := command.Run()
 	if _, exited := errors.AsType[*exec.ExitError](err); !exited {
-		require.Fail(t, "the cluster did not start or ended well", "%v", err)
+		fmt.Fprintln(os.Stderr, "limited: the cluster did not start or ended well:", err)
+		return 2
 	}
-	os.Exit(command.ProcessState.ExitCode())
+	return command.ProcessState.ExitCode()
 }
 
 func input(t *testing.T, config cluster.Config) *bytes.Reader {

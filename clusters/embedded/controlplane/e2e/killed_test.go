@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"testing"
@@ -23,15 +24,16 @@ func TestKilledParent(t *testing.T) {
 		Nodes: []cluster.Node{node("one", time.Second)},
 	})
 	require.NoError(t, err)
-	parent := exec.Command(os.Args[0], "-test.run=^TestParentHelper$", "-test.v")
-	parent.Env = append(os.Environ(), "E2E_PARENT_OF="+bin, "E2E_CONFIG="+string(text))
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), roleVariable+"="+parentRole, "E2E_PARENT_OF="+bin,
+		"E2E_CONFIG="+string(text))
 	parent.Stderr = os.Stderr
 	out, err := parent.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, parent.Start())
 	var ready cluster.Ready
 	for scanner := bufio.NewScanner(out); scanner.Scan() && ready.Event == ""; {
-		_ = json.Unmarshal(scanner.Bytes(), &ready) // other lines are the testing package's
+		_ = json.Unmarshal(scanner.Bytes(), &ready) // other lines are no JSON
 		if ready.Event != "" {
 			break
 		}
@@ -56,18 +58,23 @@ func TestKilledSupervisor(t *testing.T) {
 	requireGone(t, spaces, bin, dir)
 }
 
-// TestParentHelper is the harness that gets killed; alone it does nothing.
-func TestParentHelper(t *testing.T) {
-	bin := os.Getenv("E2E_PARENT_OF")
-	if bin == "" {
-		t.Skip("helper of TestKilledParent")
-	}
-	command := controlplane(bin)
+// parentRole is that of the harness that TestKilledParent kills.
+const parentRole = "parent"
+
+// parent starts a cluster and waits until it is killed.
+func parent() int {
+	command := controlplane(os.Getenv("E2E_PARENT_OF"))
 	command.Stdout, command.Stderr = os.Stdout, os.Stderr
 	input, err := command.StdinPipe()
-	require.NoError(t, err)
-	require.NoError(t, command.Start())
-	_, err = input.Write([]byte(os.Getenv("E2E_CONFIG") + "\n"))
-	require.NoError(t, err)
-	_ = command.Wait() // until this process is killed
+	if err == nil {
+		err = command.Start()
+	}
+	if err == nil {
+		_, err = input.Write([]byte(os.Getenv("E2E_CONFIG") + "\n"))
+	}
+	if err == nil {
+		err = command.Wait()
+	}
+	fmt.Fprintln(os.Stderr, "parent: nobody killed it:", err)
+	return 1
 }

@@ -39,9 +39,7 @@ func TestServices(t *testing.T) {
 		"refused, nft missing": {"kube-proxy", "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if c.nft && !hasNFT {
-				t.Skip("KUBE-PROXY IS NOT TESTED: nft is missing (apt-get install nftables)")
-			}
+			needs(t, hasNFT || !c.nft, "nft for kube-proxy (apt-get install nftables)")
 			if !c.nft {
 				withoutNFT(t)
 			}
