@@ -48,7 +48,7 @@ embedded: workload ## Build the embedded Kubernetes into bin/: minutes at first,
 workload: ## Build bin/workload, the one program in the pods
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/workload ./workloads/cmd/workload
 
-test-embedded: embedded ## Run what needs the embedded Kubernetes: minutes, as root or not
+test-embedded: embedded ## Run what needs the embedded Kubernetes, as root; E2E_LEAVE_OUT=1 without
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
 	$(GO) test -tags embedded -timeout 40m -parallel 3 -v ./clusters/embedded

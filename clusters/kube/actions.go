@@ -50,27 +50,29 @@ func (w *world) performAll(queue <-chan scenarios.Action) {
 	}
 }
 
-// perform does one action and returns when its effect was seen, or can be waited for by others.
+// performer does one kind of action and returns when its effect was seen, or can be waited for by
+// others.
+type performer func(w *world, ctx context.Context, action scenarios.Action) error
+
+// performers returns what any cluster with a Kubernetes API can be made to do.
+func performers() map[scenarios.Verb]performer {
+	return map[scenarios.Verb]performer{
+		scenarios.Reissue:       (*world).reissue,
+		scenarios.PublishTrust:  (*world).publishTrust,
+		scenarios.RestartPods:   (*world).restartPods,
+		scenarios.SetClock:      (*world).setClocks,
+		scenarios.RemoveSecret:  (*world).removeSecrets,
+		scenarios.RestoreSecret: (*world).restoreSecrets,
+		scenarios.TrimBundle:    (*world).trimBundles,
+		scenarios.WriteTornPair: (*world).tearPairs,
+		scenarios.RestorePair:   (*world).restorePairs,
+	}
+}
+
+// perform does one action, itself or by the cluster.
 func (w *world) perform(ctx context.Context, action scenarios.Action) error {
-	switch action.Verb { //nolint:exhaustive // the others are the cluster's
-	case scenarios.Reissue:
-		return w.reissue(ctx, action)
-	case scenarios.PublishTrust:
-		return w.publishTrust(ctx, action)
-	case scenarios.RestartPods:
-		return w.restartPods(ctx, action)
-	case scenarios.SetClock:
-		return w.setClocks(ctx, action)
-	case scenarios.RemoveSecret:
-		return w.removeSecrets(ctx, action)
-	case scenarios.RestoreSecret:
-		return w.restoreSecrets(ctx, action)
-	case scenarios.TrimBundle:
-		return w.trimBundles(ctx, action)
-	case scenarios.WriteTornPair:
-		return w.tearPairs(ctx, action)
-	case scenarios.RestorePair:
-		return w.restorePairs(ctx, action)
+	if do := performers()[action.Verb]; do != nil {
+		return do(w, ctx, action)
 	}
 	return w.delegate(ctx, action)
 }

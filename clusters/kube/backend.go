@@ -57,15 +57,6 @@ func (b *Backend) Render(plan scenarios.Plan) ([]byte, error) {
 // longest bounds what a person can have meant to wait for.
 const longest = 24 * time.Hour
 
-// own returns the verbs that every cluster with a Kubernetes API can perform.
-func own() []scenarios.Verb {
-	return []scenarios.Verb{
-		scenarios.Reissue, scenarios.PublishTrust, scenarios.RestartPods, scenarios.SetClock,
-		scenarios.RemoveSecret, scenarios.RestoreSecret, scenarios.TrimBundle,
-		scenarios.WriteTornPair, scenarios.RestorePair,
-	}
-}
-
 // Check implements harness.Backend.
 func (b *Backend) Check(plan scenarios.Plan) error {
 	var problems []error
@@ -85,10 +76,10 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 			refuse("workload %s: no Certificate makes Secret %s", group.Workload, group.Secret)
 		}
 	}
-	able := append(own(), b.provider.Verbs...)
+	own := performers()
 	for _, action := range plan.Actions {
 		switch {
-		case !slices.Contains(able, action.Verb):
+		case own[action.Verb] == nil && !slices.Contains(b.provider.Verbs, action.Verb):
 			refuse("%s: %s is not possible on %s", action.ID, action.Verb, b.provider.Name)
 		case action.Issuer != "":
 			refuse("%s: one issuer cannot be put out of order here, only cert-manager as a "+

@@ -3,6 +3,8 @@ package kube
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -88,7 +90,7 @@ func TestCheckTellsAll(t *testing.T) {
 	assert.Equal(t, record.Measured, backend.Basis())
 	plan := smallPlan(func(p *scenarios.Plan) {
 		p.Horizon = 25 * time.Hour
-		for _, verb := range own() {
+		for _, verb := range slices.Sorted(maps.Keys(performers())) {
 			p.Actions = append(p.Actions, scenarios.Action{ID: "x", Verb: verb})
 		}
 		p.Actions = append(p.Actions, scenarios.Action{ID: "y", Verb: scenarios.PauseSync})
