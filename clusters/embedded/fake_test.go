@@ -24,30 +24,31 @@ import (
 // ownerVariable names the folder of the programs to an owner, see TestMain.
 const ownerVariable = "CERTQUAKE_EMBEDDED_OWNER"
 
-// TestMain is also the control plane of the tests, this program under another name, and the owner of
-// a real cluster that one of them kills.
+// TestMain is also the control plane of the tests, this program under another name, and the owner
+// of a real cluster that one of them kills.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == programControlPlane {
 		os.Exit(fakeControlPlane())
 	}
 	if bin := os.Getenv(ownerVariable); bin != "" {
-		os.Exit(own(bin))
+		own(bin)
+		os.Exit(1)
 	}
 	goleak.VerifyTestMain(m)
 }
 
-// own brings a cluster up, says where its kubeconfig is and waits to be killed.
-func own(bin string) int {
+// own brings a cluster up, says where its kubeconfig is and waits to be killed. It returns only
+// where something failed.
+func own(bin string) {
 	target, err := Up(context.Background(), nodes("one"), Options{
 		Bin: bin, Images: map[string]string{Image: filepath.Join(bin, programContainer)},
 	})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "owner:", err)
-		return 1
+		return
 	}
 	fmt.Println("up: " + target.Kubeconfig)
 	<-target.Broken
-	return 1
 }
 
 // fakeControlPlane speaks the protocol. How it misbehaves is the name of its first node.
