@@ -29,6 +29,14 @@ type Target struct {
 	// Performs has the actions that the cluster does itself. What is in neither Performs nor
 	// package kube is not possible on this cluster.
 	Performs map[scenarios.Verb]Perform
+	// Shared is set on a cluster that outlives the run: everything that a run made in it is removed
+	// object by object at the run's end, however that comes about.
+	Shared bool
+	// Namespace returns the namespace that stands for a planned one. When nil, it is the same.
+	Namespace func(planned string) string
+	// Spread is set where the planned nodes are none of the cluster's: pods are then spread over
+	// whatever nodes there are, and Nodes is empty.
+	Spread bool
 	// Broken is closed when the cluster ended by itself; Cause then tells why.
 	Broken <-chan struct{}
 	Cause  func() error

@@ -138,7 +138,27 @@ const (
 	// StopWebhook and StartWebhook take cert-manager's admission webhook down and bring it back.
 	StopWebhook  Verb = "stop-webhook"
 	StartWebhook Verb = "start-webhook"
+	// StopNode and StartNode end Node with everything on it, as a power cut does, and boot it.
+	StopNode  Verb = "stop-node"
+	StartNode Verb = "start-node"
+	// DisturbNetwork does Network to what Pods and the other pods of the plan send each other;
+	// RestoreNetwork ends that. Pods are reached by everything else as before.
+	DisturbNetwork Verb = "disturb-network"
+	RestoreNetwork Verb = "restore-network"
 )
+
+// NetworkTrouble is what is done to the network between pods. The zero value of a field does
+// nothing.
+type NetworkTrouble struct {
+	// Delay is added to each packet that the pods named send to others of the plan: to a round
+	// trip once.
+	Delay time.Duration `json:"delay_ns,omitempty"`
+	// Loss is the share of the packets, in both directions, that are dropped, each by itself: from
+	// 0 to less than 1.
+	Loss float64 `json:"loss,omitempty"`
+	// Cut drops every packet in both directions, of connections that exist too.
+	Cut bool `json:"cut,omitempty"`
+}
 
 // AuthorityRef names a generation of a swapped CA.
 type AuthorityRef string
@@ -174,4 +194,6 @@ type Action struct {
 	Skew         time.Duration  `json:"skew_ns,omitempty"`
 	Issuer       string         `json:"issuer,omitempty"`
 	Keep         int            `json:"keep,omitempty"`
+
+	Network *NetworkTrouble `json:"network,omitempty"`
 }

@@ -31,7 +31,7 @@ var errAlone = errors.New("nobody waits for the cluster any more")
 
 // newClusterKeep is what up starts in the background.
 func newClusterKeep(env *Env) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:     "keep FOLDER",
 		Short:   "Hold a cluster (started by certquake cluster up)",
 		Example: "  certquake cluster up",
@@ -42,6 +42,8 @@ func newClusterKeep(env *Env) *cobra.Command {
 			return keptCluster{filepath.Base(dir), dir}.keep(cmd.Context(), env)
 		},
 	}
+	env.addSettings(cmd)
+	return cmd
 }
 
 // keep brings the cluster up and holds it until ctx is done or it breaks. Until it is up, it ends

@@ -54,12 +54,16 @@ of --node, each a list of name, syncFrequency, changeDetection and cacheTTL, or 
 	cmd.Flags().StringVar(&flags.scenario, "scenario", "", "`FILE|NAME` to take the nodes of")
 	cmd.Flags().StringArrayVar(&flags.images, "image", nil,
 		"a further image, as `NAME=EXECUTABLE`; may be repeated")
+	env.addSettings(cmd)
 	return cmd
 }
 
 func (f *upFlags) run(ctx context.Context, env *Env, cmd *cobra.Command) error {
 	backend, _, err := env.keeper(f.backend)
 	if err != nil {
+		return err
+	}
+	if err = env.foreign(cmd, backend); err != nil {
 		return err
 	}
 	c, err := namedCluster(f.name)
@@ -84,7 +88,7 @@ func (f *upFlags) run(ctx context.Context, env *Env, cmd *cobra.Command) error {
 		Backend: backend.Name(), Created: time.Now(), Nodes: nodes, Images: images,
 	})
 	if err == nil {
-		err = c.launch(ctx, env)
+		err = c.launch(ctx, env, given(cmd, backend))
 	}
 	if err != nil {
 		return errors.Join(err, c.clear())
@@ -242,7 +246,7 @@ func (c keptCluster) clear() error {
 
 // launch starts the keeper and repeats what it says until the cluster is ready. An interrupt ends
 // it: its standard input is closed.
-func (c keptCluster) launch(ctx context.Context, env *Env) error {
+func (c keptCluster) launch(ctx context.Context, env *Env, settings []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
@@ -252,8 +256,9 @@ func (c keptCluster) launch(ctx context.Context, env *Env) error {
 		return fmt.Errorf("write a log: %w", err)
 	}
 	defer func() { _ = log.Close() }()
+	args := append([]string{"cluster", "keep", c.dir}, settings...)
 	//nolint:gosec // this very program
-	keeper := exec.CommandContext(context.WithoutCancel(ctx), self, "cluster", "keep", c.dir)
+	keeper := exec.CommandContext(context.WithoutCancel(ctx), self, args...)
 	keeper.Args[0] = os.Args[0]
 	keeper.Stderr = log
 	keeper.SysProcAttr = detached()

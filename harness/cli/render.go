@@ -34,6 +34,9 @@ Nothing is applied.`,
 			if err != nil {
 				return err
 			}
+			if err = env.foreign(cmd, renderer); err != nil {
+				return err
+			}
 			jobs, err := flags.load(cmd.Context(), env, args)
 			if err != nil {
 				return err
@@ -53,6 +56,7 @@ Nothing is applied.`,
 	flags.add(cmd)
 	cmd.Flags().StringVar(&name, "backend", "",
 		"cluster to render for: "+strings.Join(env.renderers(), ", ")+" (default the first)")
+	env.addSettings(cmd)
 	return cmd
 }
 

@@ -50,7 +50,7 @@ incomplete. A second Ctrl-C, a second later, ends the program at once.`,
 		Args:              needScenario,
 		ValidArgsFunction: completeScenarios,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return flags.run(cmd.Context(), env, args)
+			return flags.run(cmd, env, args)
 		},
 	}
 	flags.add(cmd)
@@ -60,18 +60,23 @@ incomplete. A second Ctrl-C, a second later, ends the program at once.`,
 	cmd.Flags().BoolVarP(&flags.quiet, "quiet", "q", false, "no progress, verdicts only")
 	cmd.Flags().BoolVarP(&flags.verbose, "verbose", "v", false,
 		"progress of every action, and every finding, passed ones too")
+	env.addSettings(cmd)
 	// The errors of these two are of flags that do not exist.
 	_ = cmd.RegisterFlagCompletionFunc("backend", completeFrom(env.names()))
 	_ = cmd.MarkFlagDirname("out")
 	return cmd
 }
 
-func (f *runFlags) run(ctx context.Context, env *Env, args []string) error {
+func (f *runFlags) run(cmd *cobra.Command, env *Env, args []string) error {
+	ctx := cmd.Context()
 	if f.quiet && f.verbose {
 		return usage(errors.New("--quiet and --verbose exclude each other"), "drop one of them")
 	}
 	backend, err := env.backend(f.backend)
 	if err != nil {
+		return err
+	}
+	if err = env.foreign(cmd, backend); err != nil {
 		return err
 	}
 	jobs, err := f.load(ctx, env, args)
