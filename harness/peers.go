@@ -2,6 +2,7 @@ package harness
 
 import (
 	"crypto/tls"
+	"time"
 
 	"github.com/certquake/certquake/scenarios"
 	"github.com/certquake/certquake/workloads/credential"
@@ -37,6 +38,10 @@ func TLS(group scenarios.PeerGroup) handshake.Settings {
 		VerifyHostname: group.VerifyHostname, Resumption: group.Resumption,
 	}
 }
+
+// AttemptDeadline is how long an attempt to connect may take, from its beginning to its confirming
+// byte.
+const AttemptDeadline = 5 * time.Second
 
 // The ways in which a group's pods keep long-lived associations.
 const (

@@ -37,11 +37,17 @@ type Analysis struct {
 	due          map[string]time.Duration // by action
 	proofs       map[string]time.Duration // by action, the first at or after it was due
 	provings     map[string]*proving      // by action, of those with subjects; nil before a proof
+	skipped      map[string]string        // why, by action that was left out on purpose
+	unlike       []string                 // in what the cluster is not like the plan's nodes
+
+	clocks map[string]nodeClock // by node of the cluster; nil when none was compared
 
 	broken []breakage // when each ordered pair was broken, merged and in order of pair and time
 	peak   peak
 	dials  dials
 	bounds bounds
+
+	disturbed []disturbance
 }
 
 // unplanned is a pod going down that no action took down.
@@ -111,7 +117,7 @@ func (z *Analyzer) Write(span record.Span) error {
 	a.reached = max(a.reached, min(span.To, a.plan.Horizon))
 	switch span.Kind {
 	case record.Handshake:
-		a.attempts.add(&span, a.pods.index(span.Source))
+		a.attempts.add(&span, a.pods.index(span.Source), a.pods.index(span.Peer))
 		a.addFailure(&span)
 	case record.Associate, record.Drop:
 		a.associations.add(&span, a.pods.index(span.Source), a.pods.index(span.Peer))
@@ -124,11 +130,17 @@ func (z *Analyzer) Write(span record.Span) error {
 		a.prove(span.Action, span.Source, span.To)
 	case record.Up, record.Down:
 		a.lifetime(&span)
+	case record.NodeClock:
+		a.compared(span)
+	case record.Act:
+		a.skip(&span)
+	case record.Unlike:
+		a.unlike = append(a.unlike, "node "+span.Source+": "+span.Detail)
 	case record.Lost:
 		z.note(lostRows(&span))
 	case record.End:
 		a.complete = span.To >= a.plan.Horizon
-	case record.Begin, record.Project, record.Issue, record.Act, record.Clock:
+	case record.Begin, record.Project, record.Issue, record.Clock:
 		// These explain a run to its reader; no figure is computed from them.
 	}
 	return nil
@@ -227,6 +239,7 @@ func (z *Analyzer) Finish() *Analysis {
 	a.markFirstUses()
 	a.broken = a.breakages()
 	a.peak = peakOf(a.broken)
+	a.disturbed = a.disturbances()
 	return a
 }
 

@@ -20,7 +20,8 @@ type attempted struct {
 	stretch
 	count   int64
 	source  int
-	outcome int // index into attempts.outcomes
+	alone   bool // of one pair, not of what a source has with all
+	outcome int  // index into attempts.outcomes
 }
 
 func newAttempts() attempts {
@@ -32,7 +33,7 @@ func newAttempts() attempts {
 	}
 }
 
-func (t *attempts) add(span *record.Span, source int) {
+func (t *attempts) add(span *record.Span, source, peer int) {
 	outcome := slices.Index(t.outcomes, span.Outcome)
 	if outcome < 0 {
 		outcome = slices.Index(t.outcomes, record.Other)
@@ -43,6 +44,7 @@ func (t *attempts) add(span *record.Span, source int) {
 		stretch: stretch{span.From, span.To},
 		count:   span.Count,
 		source:  source,
+		alone:   peer >= 0,
 		outcome: outcome,
 	})
 }
@@ -104,8 +106,8 @@ func (s attempted) since(offset time.Duration) int64 {
 }
 
 // histogram spreads the attempts over bins of equal width from from to to and returns the number of
-// attempts in each bin, by outcome. A row of successes may run on over failures of the same source:
-// its successes are then what was due and did not fail, not an even spread. The time between two
+// attempts in each bin, by outcome. A row of a source's successes may run on over other rows of it:
+// its successes are then what was due and is not in those, not an even spread. The time between two
 // attempts of a source is given by every, 0 when unknown.
 func (t *attempts) histogram(
 	w stretch, bins int, every func(source int) time.Duration,
@@ -117,7 +119,7 @@ func (t *attempts) histogram(
 	width := float64(w.to-w.from) / float64(bins)
 	troubled := map[int][]float64{}
 	for _, span := range t.spans {
-		if outcome := t.outcomes[span.outcome]; outcome == record.OK {
+		if t.outcomes[span.outcome] == record.OK && !span.alone {
 			continue
 		}
 		spread(counts[span.outcome], span, w.from, width)
@@ -129,7 +131,7 @@ func (t *attempts) histogram(
 	ok := counts[slices.Index(t.outcomes, record.OK)]
 	for _, span := range t.spans {
 		switch interval := every(span.source); {
-		case t.outcomes[span.outcome] != record.OK:
+		case t.outcomes[span.outcome] != record.OK, span.alone:
 		case troubled[span.source] == nil || interval == 0:
 			spread(ok, span, w.from, width)
 		default:

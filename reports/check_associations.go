@@ -7,8 +7,8 @@ import (
 )
 
 // checkAssociations fails when an association that ended, or never stood, was kept down by
-// credentials, and when one ended although both of its pods were up. It is inconclusive when one
-// that the plan has never stood.
+// credentials, and when one ended although both of its pods were up and no fault had disturbed the
+// network between them. It is inconclusive when one that the plan has never stood.
 func checkAssociations(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool { return f.association && f.outcome.Credential() })
 	figures := a.associationFigures()
@@ -46,7 +46,8 @@ func checkAssociations(a *Analysis) (Status, string) {
 }
 
 // strayEndings returns how many associations ended while neither of their pods went down, was down
-// or came up, and the first of them. A record that does not show pods' lifetimes tells of none.
+// or came up, over a network that was in order, and the first of them. A record that does not show
+// pods' lifetimes tells of none.
 func (a *Analysis) strayEndings() (int64, ending) {
 	var count int64
 	var first ending
@@ -54,7 +55,7 @@ func (a *Analysis) strayEndings() (int64, ending) {
 		return 0, first
 	}
 	for _, e := range a.associations.endings {
-		if !a.aliveIn(e.stretch, 1, e.source, e.peer) {
+		if !a.linkedIn(e.stretch, 1, e.source, e.peer) {
 			continue
 		}
 		if count == 0 || e.from < first.from {

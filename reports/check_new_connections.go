@@ -8,8 +8,8 @@ import (
 )
 
 // checkNewConnections fails when any new connection failed for a credential reason. Peers that were
-// down, and the end of the run, are no such reasons. It is inconclusive when connections between
-// pods that were up failed for a reason that is none of a credential.
+// down, a network that a fault disturbed, and the end of the run are no such reasons. It is
+// inconclusive when other connections failed for a reason that is none of a credential.
 func checkNewConnections(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool { return !f.association && f.outcome.Credential() })
 	if t.count > 0 {
@@ -26,6 +26,10 @@ func checkNewConnections(a *Analysis) (Status, string) {
 	reason := fmt.Sprintf("none of %s failed for a credential reason", a.connections())
 	if unreachable := a.attempts.of(record.Unreachable); unreachable > 0 {
 		reason += fmt.Sprintf("; %s found the peer down", Number(unreachable))
+	}
+	if silent := a.attempts.of(record.Timeout); silent > 0 {
+		reason += fmt.Sprintf("; %s had no answer in time, from a pod that was down or over a "+
+			"network that was disturbed", Number(silent))
 	}
 	return Pass, reason
 }
@@ -50,13 +54,14 @@ func (a *Analysis) strayFailures() string {
 }
 
 // isStray reports whether a new connection failed without a credential reason although neither end
-// was down. That a peer was unreachable is only held against a record that shows pods' lifetimes.
+// was down, nor the network between them disturbed. That a peer was unreachable is only held
+// against a record that shows pods' lifetimes.
 func (a *Analysis) isStray(f *failure) bool {
 	switch {
 	case f.association:
 		return false
 	case f.outcome == record.Timeout || f.outcome == record.Other:
-		return a.aliveIn(f.stretch, f.count, f.source, f.peer)
+		return a.linkedIn(f.stretch, f.count, f.source, f.peer)
 	case f.outcome == record.Unreachable:
 		return a.lifetimes() && a.aliveIn(f.stretch, f.count, f.peer)
 	}

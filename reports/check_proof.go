@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
 )
 
@@ -58,6 +59,17 @@ type proving struct {
 	latest time.Duration
 }
 
+// skip remembers why an action was left out.
+func (a *Analysis) skip(span *record.Span) {
+	if span.Outcome != record.Skipped {
+		return
+	}
+	if a.skipped == nil {
+		a.skipped = map[string]string{}
+	}
+	a.skipped[span.Action] = span.Detail
+}
+
 // provings returns the actions that need a proof of each subject.
 func provings(actions []scenarios.Action) map[string]*proving {
 	all := map[string]*proving{}
@@ -84,14 +96,15 @@ func (p *proving) take(subject string, at time.Duration) bool {
 // single proof speaks for the whole of it.
 func subjects(action scenarios.Action) []string {
 	switch action.Verb {
-	case scenarios.RestartPods, scenarios.SetClock:
+	case scenarios.RestartPods, scenarios.SetClock, scenarios.DisturbNetwork,
+		scenarios.RestoreNetwork:
 		return action.Pods
 	case scenarios.PublishTrust, scenarios.RemoveSecret, scenarios.RestoreSecret,
 		scenarios.TrimBundle, scenarios.WriteTornPair, scenarios.RestorePair:
 		return action.Secrets
 	case scenarios.Reissue, scenarios.PauseSync, scenarios.ResumeSync, scenarios.ConfigureKubelet,
 		scenarios.StopIssuer, scenarios.StartIssuer, scenarios.StopAPI, scenarios.StartAPI,
-		scenarios.StopWebhook, scenarios.StartWebhook:
+		scenarios.StopWebhook, scenarios.StartWebhook, scenarios.StopNode, scenarios.StartNode:
 		return nil
 	}
 	return nil
@@ -100,8 +113,12 @@ func subjects(action scenarios.Action) []string {
 // unprovedNamed is how many subjects without a proof a reason names.
 const unprovedNamed = 5
 
-// unproved words which subjects of an action lack a proof, nothing when all or no single one do.
+// unproved words why an action lacks a proof: that it was left out, or which of its subjects lack
+// one; nothing when all or no single one do.
 func (a *Analysis) unproved(action scenarios.Action) string {
+	if why := a.skipped[action.ID]; why != "" {
+		return "; not performed (--allow-partial): " + why
+	}
 	p := a.provings[action.ID]
 	if p == nil || len(p.left) == len(subjects(action)) {
 		return ""

@@ -2,13 +2,15 @@ package reports
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
 // checkPropagation fails when a written Secret, or a newer one, was not in use by a live pod that
 // mounts it within the pod's bound. Of a pod that is down then, what it takes into use as it comes
 // up counts. A write that is torn, or that a torn one or a deletion replaced before its bound was
-// over, is not judged: nobody need use it.
+// over, is not judged: nobody need use it. Where the nodes are not the planned ones, the bound is
+// not theirs.
 func checkPropagation(a *Analysis) (Status, string) {
 	var v lateness
 	for pod := range a.plan.Pods {
@@ -17,6 +19,10 @@ func checkPropagation(a *Analysis) (Status, string) {
 		}
 	}
 	switch {
+	case len(a.unlike) > 0 && v.judged+v.pending+v.superseded > 0:
+		return Inconclusive, fmt.Sprintf("the nodes are not those of the plan "+
+			"(--allow-partial), so its bound of %s says nothing: %s", Moment(v.bound),
+			strings.Join(a.unlike, "; "))
 	case v.late > 0:
 		return Fail, v.sentence(a)
 	case v.judged == 0 && v.pending > 0:

@@ -353,6 +353,30 @@ func TestChecks(t *testing.T) {
 				"written at 2m, which reached p-1 after 20s; its bound is 15s",
 		},
 		{
+			"on other nodes than planned", scenarios.Propagation, func(s *scene) {
+				s.add(record.Span{Kind: record.Unlike, Source: "n", Detail: "it syncs less often"})
+			}, Inconclusive,
+			"the nodes are not those of the plan (--allow-partial), so its bound of 26.3s says " +
+				"nothing: node n: it syncs less often",
+		},
+		{
+			"late on other nodes than planned", scenarios.Propagation, func(s *scene) {
+				s.plan.Expect.Propagation = &scenarios.Within{
+					Within: scenarios.Duration(15 * time.Second),
+				}
+				s.add(record.Span{Kind: record.Unlike, Source: "n", Detail: "it syncs less often"})
+			}, Inconclusive,
+			"the nodes are not those of the plan (--allow-partial), so its bound of 15s says " +
+				"nothing: node n: it syncs less often",
+		},
+		{
+			"never written on other nodes than planned", scenarios.Propagation, func(s *scene) {
+				s.without(func(r record.Span) bool { return r.Kind == record.Write && r.To > 0 })
+				s.add(record.Span{Kind: record.Unlike, Source: "n", Detail: "it syncs less often"})
+			}, Pass,
+			"no Secret was written, so nothing had to propagate",
+		},
+		{
 			"all accounted for", scenarios.Accounting, func(*scene) {}, Pass,
 			"1,200 scheduled = 1,200 ok + 0 failed + 0 skipped",
 		},
@@ -406,6 +430,17 @@ func TestChecks(t *testing.T) {
 			}, Inconclusive,
 			"of 1 action, 1 never seen to take effect; the first is rotateLeaf[0]/reissue, " +
 				"due at 2m",
+		},
+		{
+			"left out", scenarios.Proof, func(s *scene) {
+				s.without(func(r record.Span) bool { return r.Kind == record.Proof })
+				s.add(record.Span{
+					Kind: record.Act, From: 2 * time.Minute, To: 2 * time.Minute,
+					Action: "rotateLeaf[0]/reissue", Outcome: record.Skipped, Detail: "no key",
+				})
+			}, Inconclusive,
+			"of 1 action, 1 never seen to take effect; the first is rotateLeaf[0]/reissue, " +
+				"due at 2m; not performed (--allow-partial): no key",
 		},
 		{
 			"nothing to prove", scenarios.Proof, func(s *scene) {

@@ -97,6 +97,16 @@ func (a *Analysis) lifetimes() bool { return a.whole() == "" }
 // aliveIn reports whether the pods were all up at one of n attempts that are spread evenly over the
 // stretch. Pod -1 is taken to have been up.
 func (a *Analysis) aliveIn(s stretch, n int64, pods ...int) bool {
+	return beyond(a.downOf(pods...), s, n)
+}
+
+// linkedIn is aliveIn for a pair, of which the network must also have been in order.
+func (a *Analysis) linkedIn(s stretch, n int64, source, peer int) bool {
+	return beyond(append(a.downOf(source, peer), a.disturbedBetween(source, peer)...), s, n)
+}
+
+// downOf returns when any of the pods was down, and attempts may have met that.
+func (a *Analysis) downOf(pods ...int) []stretch {
 	var downs []stretch
 	margin := a.underWay()
 	for _, pod := range pods {
@@ -107,6 +117,12 @@ func (a *Analysis) aliveIn(s stretch, n int64, pods ...int) bool {
 			downs = append(downs, stretch{down.from - margin, down.to + margin})
 		}
 	}
+	return downs
+}
+
+// beyond reports whether one of n attempts that are spread evenly over the stretch lies outside of
+// what explains it.
+func beyond(downs []stretch, s stretch, n int64) bool {
 	apart := s.to - s.from
 	if n > 1 {
 		apart /= time.Duration(n - 1)

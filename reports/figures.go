@@ -31,6 +31,7 @@ func (a *Analysis) figures() *Report {
 		Bound:        seconds(a.bounds.longest),
 		Disagreement: disagreementOf(a.delaysByWrite()),
 		ExpiredUse:   a.expiredUse(),
+		Clocks:       a.clockFigures(),
 		Faults:       a.faults(),
 		Reproduce:    reproduce(a.plan, a.header.Backend),
 	}

@@ -47,6 +47,8 @@ type Report struct {
 	Disagreement Disagreement `json:"disagreement_seconds"`
 	ExpiredUse   ExpiredUse   `json:"expired_use"`
 
+	Clocks *Clocks `json:"clocks,omitempty"` // of a cluster's nodes, where they were compared
+
 	Faults    []Fault `json:"faults"` // every action of the plan
 	Reproduce string  `json:"reproduce"`
 }

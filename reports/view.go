@@ -11,8 +11,11 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// faultsMax is the most actions that a page lists; report.json has all.
-const faultsMax = 40
+// What a page lists at most; report.json has all.
+const (
+	faultsMax = 40
+	clocksMax = 40
+)
 
 // view is what the pages show, in words.
 type view struct {
@@ -22,6 +25,8 @@ type view struct {
 	Outcomes   []outcomeCount
 	Faults     []viewFault
 	MoreFaults int
+	Clocks     []viewClock
+	MoreClocks int
 	Pictures   []viewPicture
 	Nodes      []viewNode
 	Workloads  []viewWorkload
@@ -48,6 +53,8 @@ type viewFault struct {
 	At       Seconds
 	Proof    Seconds // 0 without proof
 }
+
+type viewClock struct{ Node, Start, End, Drift string }
 
 type viewPicture struct {
 	Name, Title, Caption string
@@ -86,10 +93,23 @@ func newView(r *Report, pictures []picture) *view {
 		v.Faults = append(v.Faults, shown)
 	}
 	v.MoreFaults = len(r.Faults) - len(v.Faults)
+	v.clocks(r.Clocks)
 	for _, p := range pictures {
 		v.Pictures = append(v.Pictures, viewPicture{p.name, p.title, p.caption, safe(p)})
 	}
 	return v
+}
+
+// clocks lists the clocks of nodes, if they were compared.
+func (v *view) clocks(c *Clocks) {
+	if c == nil {
+		return
+	}
+	for _, n := range c.Nodes[:min(len(c.Nodes), clocksMax)] {
+		v.Clocks = append(v.Clocks,
+			viewClock{n.Node, n.Start.String(), n.End.String(), n.Drift.String()})
+	}
+	v.MoreClocks = len(c.Nodes) - len(v.Clocks)
 }
 
 // safe vouches for a picture: it was drawn by this program, which escapes the names in it.

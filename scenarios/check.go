@@ -30,6 +30,7 @@ func check(c *checker) {
 	for i := range c.s.Spec.Faults {
 		c.fault("faults["+strconv.Itoa(i)+"]", &c.s.Spec.Faults[i])
 	}
+	c.disturbances()
 	c.expect()
 	c.size()
 	if len(c.problems) == 0 {
@@ -54,7 +55,7 @@ func (c *checker) size() {
 		if f.Repeat != nil {
 			times = min(max(1, f.Repeat.Times), actionsMax+1)
 		}
-		if f.HoldSync != nil || f.SetKubelet != nil {
+		if f.HoldSync != nil || f.SetKubelet != nil || f.StopNode != nil {
 			each = 2 * nodes
 		}
 		if f.Restart != nil {
@@ -62,6 +63,9 @@ func (c *checker) size() {
 		}
 		if f.SkewClock != nil {
 			pods = 2 * max(f.SkewClock.Pods, len(f.SkewClock.PodNames))
+		}
+		if f.DisturbNetwork != nil {
+			pods = 2 * max(f.DisturbNetwork.Pods, len(f.DisturbNetwork.PodNames))
 		}
 		actions += times * each
 		victims += times * min(pods, podsMax)

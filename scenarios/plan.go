@@ -1,6 +1,8 @@
 package scenarios
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -138,11 +140,14 @@ const (
 	// StopWebhook and StartWebhook take cert-manager's admission webhook down and bring it back.
 	StopWebhook  Verb = "stop-webhook"
 	StartWebhook Verb = "start-webhook"
-	// StopNode and StartNode end Node with everything on it, as a power cut does, and boot it.
+	// StopNode and StartNode end Node with everything on it, as a power cut does, and boot it: its
+	// kubelet then starts the same pods anew, with volumes set up from the API as of then.
 	StopNode  Verb = "stop-node"
 	StartNode Verb = "start-node"
-	// DisturbNetwork does Network to what Pods and the other pods of the plan send each other;
-	// RestoreNetwork ends that. Pods are reached by everything else as before.
+	// DisturbNetwork does Network to what Pods and the other pods of the plan send each other, but
+	// not to what Pods send among themselves; RestoreNetwork ends that. Pods are reached by
+	// everything else as before. The trouble is of the pods, not of their processes: one that is
+	// restarted meanwhile has it still. No pod is in two troubles at a time.
 	DisturbNetwork Verb = "disturb-network"
 	RestoreNetwork Verb = "restore-network"
 )
@@ -151,7 +156,7 @@ const (
 // nothing.
 type NetworkTrouble struct {
 	// Delay is added to each packet that the pods named send to others of the plan: to a round
-	// trip once.
+	// trip once, or twice where the other end is in a trouble of its own.
 	Delay time.Duration `json:"delay_ns,omitempty"`
 	// Loss is the share of the packets, in both directions, that are dropped, each by itself: from
 	// 0 to less than 1.
@@ -196,4 +201,19 @@ type Action struct {
 	Keep         int            `json:"keep,omitempty"`
 
 	Network *NetworkTrouble `json:"network,omitempty"`
+}
+
+// EndOf returns the later action that ends what the action begins, a disturbance of a network or a
+// node's being off, and whether there is one.
+func (p *Plan) EndOf(begin Action) (Action, bool) {
+	end := map[Verb]Verb{DisturbNetwork: RestoreNetwork, StopNode: StartNode}[begin.Verb]
+	from, _ := slices.BinarySearchFunc(p.Actions, begin.At,
+		func(a Action, at time.Duration) int { return cmp.Compare(a.At, at) })
+	for _, a := range p.Actions[from:] {
+		if a.Verb == end && a.At > begin.At && a.Node == begin.Node &&
+			slices.Equal(a.Pods, begin.Pods) {
+			return a, true
+		}
+	}
+	return Action{}, false
 }

@@ -193,7 +193,7 @@ func TestPlanOfUnsoundScenario(t *testing.T) {
 func TestFaultKinds(t *testing.T) {
 	t.Parallel()
 	kinds := scenarios.FaultKinds()
-	assert.Len(t, kinds, 12)
+	assert.Len(t, kinds, 14)
 	for _, kind := range kinds {
 		assert.NotEmpty(t, kind.Summary, kind.Name)
 		assert.Contains(t, kind.Doc, "Proof: ", kind.Name)
@@ -225,4 +225,60 @@ func TestOutageSteps(t *testing.T) {
 	}, steps("webhookOutage: {for: 60s}"))
 	assert.Equal(t, []string{"40m0s webhookOutage[3]/stop stop-webhook"},
 		steps("webhookOutage: {}"))
+	assert.Equal(t, []string{
+		"40m0s stopNode[3]/stop-slow-0 stop-node", "40m0s stopNode[3]/stop-slow-1 stop-node",
+		"40m20s stopNode[3]/start-slow-0 start-node", "40m20s stopNode[3]/start-slow-1 start-node",
+	}, steps("stopNode: {node: slow, for: 20s}"))
+	assert.Equal(t, []string{
+		"40m0s disturbNetwork[3]/disturb disturb-network",
+		"40m10s disturbNetwork[3]/restore restore-network",
+	}, steps("disturbNetwork: {workload: go, pods: 1, cut: true, for: 10s}"))
+	assert.Equal(t, []string{"40m0s disturbNetwork[3]/disturb disturb-network"},
+		steps("disturbNetwork: {workload: go, pods: 1, delay: 1s}"))
+}
+
+// A disturbance says what is done to whom, and its end is found by it.
+func TestDisturbance(t *testing.T) {
+	t.Parallel()
+	scenario := strings.Replace(testdata(t, "base.yaml"), "holdSync: {node: slow, for: 1m}",
+		"disturbNetwork: {workload: akka, podNames: [akka-2, akka-0], delay: 20ms, loss: 0.5%, "+
+			"for: 1m}, repeat: {every: 2m, times: 2}", 1)
+	plan := planOf(t, scenario, 1)
+	var got []scenarios.Action
+	for _, action := range plan.Actions {
+		if action.Fault == 3 {
+			got = append(got, action)
+		}
+	}
+	require.Len(t, got, 4)
+	pods := []string{"akka-2", "akka-0"}
+	assert.Equal(t, scenarios.Action{
+		ID: "disturbNetwork[3]#1/disturb", Fault: 3, At: 40 * time.Minute,
+		Verb: scenarios.DisturbNetwork, Pods: pods,
+		Network: &scenarios.NetworkTrouble{Delay: 20 * time.Millisecond, Loss: 0.005},
+		Note: "delay packets by 20ms and lose 0.5% of packets between akka-2, akka-0 and " +
+			"other pods",
+	}, got[0])
+	assert.Equal(t, "restore the network of akka-2, akka-0", got[1].Note)
+	for i, want := range []time.Duration{41 * time.Minute, 0, 43 * time.Minute, 0} {
+		end, ends := plan.EndOf(got[i])
+		assert.Equal(t, want, end.At)
+		assert.Equal(t, want > 0, ends)
+	}
+}
+
+func TestPercentage(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]float64{
+		"5%": 0.05, "0.5%": 0.005, "0%": 0, "100%": 1, "33.3%": 0.333, "12.5%": 0.125,
+	} {
+		var p scenarios.Percentage
+		require.NoError(t, p.UnmarshalText([]byte(text)), text)
+		assert.InDelta(t, want, float64(p), 1e-15, text)
+		assert.Equal(t, text, p.String())
+	}
+	for _, text := range []string{"5", "5 %", "%", "five%", "-1%", "101%", "NaN%", "Inf%", ""} {
+		var p scenarios.Percentage
+		assert.Error(t, p.UnmarshalText([]byte(text)), text)
+	}
 }

@@ -215,6 +215,9 @@ type Fault struct {
 	TearPair       *TearPair       `json:"tearPair,omitempty"`
 	APIOutage      *APIOutage      `json:"apiOutage,omitempty"`
 	WebhookOutage  *WebhookOutage  `json:"webhookOutage,omitempty"`
+
+	DisturbNetwork *NetworkDisturbance `json:"disturbNetwork,omitempty"`
+	StopNode       *NodeOutage         `json:"stopNode,omitempty"`
 }
 
 // Repeat performs a fault Times times in all, Every apart.

@@ -88,7 +88,8 @@ func refine(definition *jsonschema.Schema, t reflect.Type) {
 // orParameter allows $(name) where the scalar's own type or rules would not.
 func orParameter(property *jsonschema.Schema) *jsonschema.Schema {
 	scalar := property.Type == "integer" || property.Type == "boolean" || len(property.Enum) > 0 ||
-		property.Ref == "#/$defs/Duration" || property.Ref == "#/$defs/Rate"
+		property.Ref == "#/$defs/Duration" || property.Ref == "#/$defs/Rate" ||
+		property.Ref == "#/$defs/Percentage"
 	if !scalar {
 		return property
 	}

@@ -29,6 +29,9 @@ const (
 	// shortestDowntime is about what a kubelet takes to start a container anew: its pod lifecycle
 	// event generator looks for dead ones once a second (pkg/kubelet/kubelet.go, plegRelistPeriod).
 	shortestDowntime = time.Second
+	// shortestOff is twice what an attempt to connect may take, and about twice what a node takes
+	// to boot: of a network that is cut or a node that is off for less, little is seen.
+	shortestOff = 10 * time.Second
 	// failBackoff is how long cert-manager waits after a failed request, at any speed.
 	failBackoff = time.Hour
 )
@@ -42,6 +45,7 @@ const (
 // certificates' durations and renewBefore, which cert-manager bounds below; the kubelet's 1s ticks
 // and the back-off after a failed sync. A clock that is behind is held against the time since an
 // issuance, so its skew is scaled; one ahead against certificates' lifetimes, so its skew is not.
+// Neither are the delay and the loss of a network, which are of each packet.
 //
 // What the plan would then mean something else with is refused. The error joins all such problems,
 // each wrapping ErrSpeed and saying where it is and what to do.
@@ -58,6 +62,7 @@ func (p Plan) Faster(n float64) (Plan, error) {
 	h.refuseKubelets()
 	h.refuseCertificates()
 	h.refuseBackoff()
+	h.refuseGlimpses()
 	h.refuseConditions()
 	fast := h.faster()
 	if err := errors.Join(h.problems...); err != nil {
@@ -186,6 +191,20 @@ func (h *hurry) refuseBackoff() {
 		h.problem("%s: after a failed request cert-manager waits for %s at any speed, and the run "+
 			"goes on for longer; use mode: stop, or end the run within %s of the outage",
 			action.ID, shortDuration(failBackoff), shortDuration(failBackoff))
+	}
+}
+
+// refuseGlimpses refuses cuts of a network and of power that are over before anybody has given up.
+func (h *hurry) refuseGlimpses() {
+	for _, action := range h.plan.Actions {
+		end, ends := h.plan.EndOf(action)
+		off := end.At - action.At
+		if !ends || action.Network != nil && !action.Network.Cut || h.shorter(off) >= shortestOff {
+			continue
+		}
+		h.problem("%s: %s would be %s, and who is away for less than %s is hardly missed; %s",
+			action.ID, shortDuration(off), shortDuration(h.shorter(off)),
+			shortDuration(shortestOff), largest(off, shortestOff))
 	}
 }
 

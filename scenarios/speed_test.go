@@ -48,6 +48,9 @@ spec:
     - {at: 35m, issuerOutage: {for: 1m}}
     - {at: 37m, apiOutage: {for: 30s}}
     - {at: 38m, webhookOutage: {for: 40s}}
+    - {at: 39m, disturbNetwork: {workload: go, pods: 1, delay: 50ms, loss: 2%, for: 8s}}
+    - {at: 41m, disturbNetwork: {workload: go, pods: 1, cut: true}}
+    - {at: 42m, stopNode: {node: slow-0}}
   horizon: 1h
   expect:
     settle: {within: 10m, after: 40m}
@@ -73,7 +76,7 @@ func hurry(t *testing.T, edits ...string) scenarios.Plan {
 
 func TestFasterScales(t *testing.T) {
 	t.Parallel()
-	plan := hurry(t)
+	plan := hurry(t, "cut: true", "cut: true, for: 100s", "slow-0}", "slow-0, for: 2m}")
 	fast, err := plan.Faster(10)
 	require.NoError(t, err)
 	assert.InDelta(t, 10, fast.Speed, 0)
@@ -88,6 +91,7 @@ func TestFasterScales(t *testing.T) {
 	}
 	kubelet := action(fast, "setKubelet[3]/configure-fast")
 	type D = time.Duration
+	const millisecond = time.Millisecond
 	for _, c := range []struct {
 		what      string
 		got, want time.Duration
@@ -113,6 +117,10 @@ func TestFasterScales(t *testing.T) {
 		{"issuer back", action(fast, "issuerOutage[6]/start").At, 216 * time.Second},
 		{"API back", action(fast, "apiOutage[7]/start").At, 225 * time.Second},
 		{"webhook back", action(fast, "webhookOutage[8]/start").At, 232 * time.Second},
+		{"network whole", action(fast, "disturbNetwork[10]/restore").At, 256 * time.Second},
+		{"delay", action(fast, "disturbNetwork[9]/disturb").Network.Delay, 50 * millisecond},
+		{"packets arrive", action(fast, "disturbNetwork[9]/restore").At, 234800 * millisecond},
+		{"node back", action(fast, "stopNode[11]/start-slow-0").At, 264 * time.Second},
 		{"settle.within", D(fast.Expect.Settle.Within), time.Minute},
 		{"settle.after", D(fast.Expect.Settle.After), 4 * time.Minute},
 		{"propagation", D(fast.Expect.Propagation.Within), 42 * time.Second},
@@ -207,6 +215,16 @@ func TestFasterRefuses(t *testing.T) {
 		}},
 		{"infinite", nil, math.Inf(1), []string{
 			"speed +Inf is not a number from 1; 1 is as written",
+		}},
+		{"off for a moment", []string{
+			"syncFrequency: 20s", "syncFrequency: 1m",
+			"syncFrequency: 10s", "syncFrequency: 1m",
+			"cut: true", "cut: true, for: 20s", "slow-0}", "slow-0, for: 9s}",
+		}, 4, []string{
+			"disturbNetwork[10]/disturb: 20s would be 5s, and who is away for less than 10s is " +
+				"hardly missed; use --speed 2 at most",
+			"stopNode[11]/stop-slow-0: 9s would be 2.25s, and who is away for less than 10s is " +
+				"hardly missed; it cannot be sped up",
 		}},
 		{"kubelets", nil, 25, []string{
 			"node fast: syncFrequency: 20s would be 800ms, and kubelets look once in 1s; " +

@@ -47,10 +47,9 @@ func TestLibrary(t *testing.T) {
 }
 
 // beyond are the outcomes that no scenario of the library leads to on the simulator: its peers
-// always present a certificate that is well-formed, and its connections have no deadline.
+// always present a certificate that is well-formed, and no connection is reset.
 var beyond = []record.Outcome{
-	record.CertificateRequired, record.BadCertificate,
-	record.Timeout, record.Canceled, record.Other,
+	record.CertificateRequired, record.BadCertificate, record.Canceled, record.Other,
 }
 
 // judged runs a scenario of the library on the simulator.
@@ -146,6 +145,10 @@ func kindOf(fault scenarios.Fault) string {
 		return "apiOutage"
 	case fault.WebhookOutage != nil:
 		return "webhookOutage"
+	case fault.DisturbNetwork != nil:
+		return "disturbNetwork"
+	case fault.StopNode != nil:
+		return "stopNode"
 	}
 	return ""
 }

@@ -74,6 +74,39 @@ func TestRoundTrip(t *testing.T) {
 	assert.InEpsilon(t, 0.040, got[0].Latency.Quantile(1).Seconds(), 0.01)
 }
 
+// A comparison of clocks is a row like any other: a program that does not know its kind reads on.
+func TestNodeClockInTheFormat(t *testing.T) {
+	want := record.Span{
+		Kind: record.NodeClock, Source: "worker-1", Outcome: record.OK,
+		Skew: -1500 * time.Microsecond, Uncertainty: 700 * time.Microsecond, Detail: "of 8",
+	}
+	data := write(t, want)
+	lines := strings.Split(string(data), "\n")
+	assert.Contains(t, lines[0], `"version":1,`)
+	assert.JSONEq(t, `{"kind":"node-clock","from_ns":0,"to_ns":0,"source":"worker-1",`+
+		`"outcome":"ok","skew_ns":-1500000,"uncertainty_ns":700000,"detail":"of 8"}`, lines[1])
+	got, _ := read(t, data)
+	assert.Equal(t, []record.Span{want}, got)
+	assert.NotContains(t, string(write(t, failure())), "uncertainty")
+}
+
+func TestCorrection(t *testing.T) {
+	for _, test := range []struct {
+		kind                    record.Kind
+		skew, uncertainty, want time.Duration
+	}{
+		{record.NodeClock, 5, 4, 5},
+		{record.NodeClock, -5, 4, -5},
+		{record.NodeClock, 5, 5, 0},
+		{record.NodeClock, -5, 5, 0},
+		{record.NodeClock, 0, 0, 0},
+		{record.Clock, 5, 0, 0}, // of a process, which its rows do not follow
+	} {
+		span := record.Span{Kind: test.kind, Skew: test.skew, Uncertainty: test.uncertainty}
+		assert.Equal(t, test.want, span.Correction(), test)
+	}
+}
+
 func TestTruncatedRecordReadsToItsLastWholeRow(t *testing.T) {
 	data := write(t, failure(), failure())
 	lines := bytes.SplitAfter(data, []byte("\n"))
@@ -170,10 +203,14 @@ func TestAnySpanSurvives(t *testing.T) {
 			Count:   rapid.Int64().Draw(rt, "count"),
 			Own:     &record.Generation{Leaf: rapid.String().Draw(rt, "leaf")},
 			Detail:  rapid.String().Draw(rt, "detail"),
+
+			Skew:        time.Duration(rapid.Int64().Draw(rt, "skew")),
+			Uncertainty: time.Duration(rapid.Int64().Draw(rt, "uncertainty")),
 		}
 		got, _ := read(t, write(t, want))
 		if len(got) != 1 || got[0].Source != want.Source || got[0].From != want.From ||
-			*got[0].Own != *want.Own || got[0].Detail != want.Detail {
+			*got[0].Own != *want.Own || got[0].Detail != want.Detail ||
+			got[0].Skew != want.Skew || got[0].Uncertainty != want.Uncertainty {
 			rt.Fatalf("got %+v, want %+v", got, want)
 		}
 	})
@@ -184,6 +221,7 @@ func TestAnySpanSurvives(t *testing.T) {
 func FuzzReader(f *testing.F) {
 	f.Add(write(f, failure()))
 	f.Add([]byte("{\"version\":1}\n{\"latency\":\"HISTFAAAAA\"}\n"))
+	f.Add(write(f, record.Span{Kind: record.NodeClock, Source: "n", Skew: -1, Uncertainty: 2}))
 	f.Add([]byte("\n\n\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := record.NewReader(bytes.NewReader(data))

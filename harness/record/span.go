@@ -60,7 +60,8 @@ const (
 	// Issue is an issuance by cert-manager: Source the Certificate, Outcome OK, or NoCredential
 	// while its issuer is out of order.
 	Issue Kind = "issue"
-	// Act is an action of the plan accepted by the backend. Action names it.
+	// Act is an action of the plan accepted by the backend. Action names it. Its Outcome is Skipped
+	// when it was left out on purpose instead; Detail says why.
 	Act Kind = "act"
 	// Proof is the observation that an action took effect. Action names it.
 	Proof Kind = "proof"
@@ -70,6 +71,15 @@ const (
 	Down Kind = "down"
 	// Clock is a pod's process clock being set off by Skew from then on.
 	Clock Kind = "clock"
+	// NodeClock is a comparison of the clock of a cluster's node (Source, its name in the cluster)
+	// with the harness's: the node's was ahead by Skew, give or take Uncertainty. A node has one at
+	// offset 0, or when its first pod began to run, and one at the end of the run. The times that
+	// its pods tell are already corrected by Correction of the first. Outcome is Unreachable when
+	// no pod of the node told its clock; Detail says what the row rests on, or why it says nothing.
+	NodeClock Kind = "node-clock"
+	// Unlike is a planned node (Source) that stands for others than planned, as on a cluster whose
+	// kubelets have settings of their own. Detail says in what they differ.
+	Unlike Kind = "unlike"
 	// Lost is a stretch of which a backend knows that rows are missing; Detail says why. Without
 	// an extent, it is the reason why the run ended before its horizon.
 	Lost Kind = "lost"
@@ -108,6 +118,8 @@ type Span struct {
 
 	Projected time.Duration `json:"projected_ns,omitempty"`
 	Skew      time.Duration `json:"skew_ns,omitempty"`
+	// Uncertainty bounds the error of Skew on NodeClock.
+	Uncertainty time.Duration `json:"uncertainty_ns,omitempty"`
 
 	// Own is what the source held, Other what the peer held: on failures, and Own alone on Write,
 	// Reload, Project and Issue.
@@ -121,6 +133,15 @@ type Span struct {
 	Latency *Histogram `json:"latency,omitempty"`
 	Action  string     `json:"action,omitempty"`
 	Detail  string     `json:"detail,omitempty"`
+}
+
+// Correction returns by how much the times of a node's pods are corrected on account of the span, a
+// NodeClock: by its Skew where that exceeds its Uncertainty, else by nothing.
+func (s *Span) Correction() time.Duration {
+	if s.Kind != NodeClock || s.Skew.Abs() <= s.Uncertainty {
+		return 0
+	}
+	return s.Skew
 }
 
 // Sink takes spans in the order in which they ended or were closed. A Sink that fails keeps

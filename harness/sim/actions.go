@@ -80,6 +80,12 @@ func (w *world) perform(action scenarios.Action, queue *faultQueue) error {
 		return w.switchAPI(action)
 	case scenarios.StopWebhook, scenarios.StartWebhook:
 		return w.switchWebhook(action)
+	case scenarios.StopNode:
+		return w.nodes[action.Node].powerOff(action.ID)
+	case scenarios.StartNode:
+		return w.nodes[action.Node].powerOn(action.ID)
+	case scenarios.DisturbNetwork, scenarios.RestoreNetwork:
+		return w.disturb(action)
 	}
 	return fmt.Errorf("no such action: %s", action.Verb)
 }

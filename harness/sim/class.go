@@ -21,32 +21,49 @@ type group struct {
 }
 
 // class is the set of pods that are alike in everything a handshake depends on: the content they
-// have loaded, their settings and their clock. Verdicts are between classes, so that a thousand
-// peers cost as much as two where they differ in two ways only.
+// have loaded, their settings, their clock and the trouble of their network. Verdicts are between
+// classes, so that a thousand peers cost as much as two where they differ in two ways only.
 type class struct {
-	id      int
+	classKey
+
+	id    int
+	own   *record.Generation // shared by the rows that name it
+	pods  []*pod
+	peers map[*class]verdict // of handshakes this class dials
+}
+
+// classKey is what the pods of a class have in common.
+type classKey struct {
 	content *content // what the process loaded, or failed to load
 	group   *group
 	skew    time.Duration
 	broken  credential.Problem // why no context could be built; "" when one was
-	own     *record.Generation // shared by the rows that name it
-	pods    []*pod
-	peers   map[*class]verdict // of handshakes this class dials
+	trouble *trouble           // of its network, nil without one
 }
 
-// verdict is how every handshake between two classes ends until an instant.
+// verdict is how every handshake between two classes ends until an instant, if the network between
+// them lets it come about.
 type verdict struct {
 	outcome record.Outcome
 	side    record.Side
 	until   time.Duration // when some certificate's validity changes next
+	network *link         // nil while it is undisturbed: verdicts are many
 }
 
-type classKey struct {
-	content *content
-	group   *group
-	skew    time.Duration
-	broken  credential.Problem
+// link returns the network that the verdict is over.
+func (v verdict) link() link {
+	if v.network == nil {
+		return link{}
+	}
+	return *v.network
 }
+
+// apart reports whether attempts with the verdict are counted by themselves: they fail, or fare as
+// no others do.
+func (v verdict) apart() bool { return v.outcome.Failed() || v.network != nil }
+
+// silent reports whether attempts with the verdict get no answer before their deadline.
+func (v verdict) silent() bool { return v.outcome == record.Timeout || v.link().cut }
 
 // classes interns the classes that have pods.
 type classes struct {
@@ -61,8 +78,7 @@ func (c *classes) join(p *pod, k classKey, own *record.Generation) {
 	if found == nil {
 		c.nextID++
 		found = &class{
-			id: c.nextID, content: k.content, group: k.group, skew: k.skew, broken: k.broken,
-			own: own, peers: map[*class]verdict{},
+			classKey: k, id: c.nextID, own: own, peers: map[*class]verdict{},
 		}
 		c.live[k] = found
 		c.order = append(c.order, found)
@@ -87,7 +103,7 @@ func (c *classes) leave(p *pod) {
 }
 
 func (c *classes) remove(old *class) {
-	delete(c.live, classKey{old.content, old.group, old.skew, old.broken})
+	delete(c.live, old.classKey)
 	kept := c.order[:0]
 	for _, other := range c.order {
 		if other != old {

@@ -32,18 +32,19 @@ func (t *traffic) begin() error {
 	return nil
 }
 
-// quiet reports whether every handshake between the class and those it meets succeeds.
+// quiet reports whether every handshake between the class and those it meets succeeds, and over a
+// network that is as it should be.
 func (t *traffic) quiet(c *class) (bool, error) {
 	for _, other := range t.world.classes.order {
 		if c.group.dials[other.group] {
 			v, err := t.world.verdict(c, other)
-			if err != nil || v.outcome.Failed() {
+			if err != nil || v.apart() {
 				return false, err
 			}
 		}
 		if c.group.dialledBy[other.group] {
 			v, err := t.world.verdict(other, c)
-			if err != nil || v.outcome.Failed() {
+			if err != nil || v.apart() {
 				return false, err
 			}
 		}
@@ -130,15 +131,19 @@ func (t *traffic) updateAll(s *stream) error {
 	return nil
 }
 
-// pair returns how a handshake between two pods, of which the source is up, ends now.
+// pair returns how a handshake between two pods, of which the source is up, ends now. Where there
+// is no process a node answers so; a node that is off, or cut off, does not answer.
 func (t *traffic) pair(source, target *pod) (verdict, error) {
-	if !target.up {
-		return verdict{outcome: record.Unreachable, side: record.Client}, nil
+	switch {
+	case target.up:
+		return t.world.verdict(source.class, target.class)
+	case target.node.off, between(source.trouble, target.trouble).cut:
+		return verdict{outcome: record.Timeout}, nil
 	}
-	return t.world.verdict(source.class, target.class)
+	return verdict{outcome: record.Unreachable, side: record.Client}, nil
 }
 
-// update brings the open failure of one pair in line with how its handshakes end now.
+// update brings the open strand of one pair in line with how its handshakes end now.
 func (t *traffic) update(s *stream, target *pod) error {
 	if !s.source.up {
 		return nil
@@ -151,7 +156,7 @@ func (t *traffic) update(s *stream, target *pod) error {
 	if open != nil && open.same(v, s.source, target) {
 		return nil
 	}
-	if (open == nil) == v.outcome.Failed() && t.cuts(s, v) {
+	if (open == nil) == v.apart() && t.cuts(s, v) {
 		if err := t.cut(s, t.world.now); err != nil {
 			return err
 		}
@@ -161,26 +166,28 @@ func (t *traffic) update(s *stream, target *pod) error {
 			return err
 		}
 	}
-	if v.outcome.Failed() {
-		s.fail(target, v, t.world.now)
+	if v.apart() {
+		s.part(target, v, t.world.now)
 	}
 	return nil
 }
 
-// cuts reports whether a pair that begins or ceases to fail ends the span of successes: it does
-// after a while, and at once when it is the source's last good one or the first again.
+// cuts reports whether a pair that parts from the others or rejoins them ends the span of
+// successes: it does after a while, and at once when it is the source's last good one or the first
+// again.
 func (t *traffic) cuts(s *stream, v verdict) bool {
-	failing := len(s.failing)
-	if v.outcome.Failed() {
-		failing++
+	apart := len(s.strands)
+	if v.apart() {
+		apart++
 	}
-	return failing == len(s.targets) || t.world.now-s.since >= t.successRow()
+	return apart == len(s.targets) || t.world.now-s.since >= t.successRow()
 }
 
-// same reports whether the failure goes on: the same end rejects, for the same reason, the same
-// generations.
-func (f *failure) same(v verdict, source, target *pod) bool {
+// same reports whether the strand goes on: the same end rejects, for the same reason, the same
+// generations, over the same network.
+func (f *strand) same(v verdict, source, target *pod) bool {
 	return f.verdict.outcome == v.outcome && f.verdict.side == v.side &&
+		f.verdict.link() == v.link() &&
 		f.near == generationOf(source) && f.far == generationOf(target)
 }
 
@@ -191,63 +198,53 @@ func generationOf(p *pod) *record.Generation {
 	return p.class.own
 }
 
-// fail opens a failure.
-func (s *stream) fail(target *pod, v verdict, now time.Duration) {
-	f := &failure{
-		target: target, index: len(s.failing), base: s.base(target),
+// part opens a strand.
+func (s *stream) part(target *pod, v verdict, now time.Duration) {
+	f := &strand{
+		target: target, index: len(s.strands), base: s.base(target),
 		from: now, counted: now, verdict: v,
 		near: generationOf(s.source), far: generationOf(target),
 	}
-	s.failing = append(s.failing, f)
+	s.strands = append(s.strands, f)
 	s.open[target] = f
 	s.source.troubles++
 	target.troubles++
 }
 
-// close ends a failure and records its attempts before end, if there were any.
-func (t *traffic) close(s *stream, f *failure, end time.Duration) error {
+// close ends a strand and records its attempts before end, if there were any.
+func (t *traffic) close(s *stream, f *strand, end time.Duration) error {
 	s.count(f, end)
-	last := s.failing[len(s.failing)-1]
-	s.failing[f.index], last.index = last, f.index
-	s.failing = s.failing[:len(s.failing)-1]
+	last := s.strands[len(s.strands)-1]
+	s.strands[f.index], last.index = last, f.index
+	s.strands = s.strands[:len(s.strands)-1]
 	delete(s.open, f.target)
 	s.source.troubles--
 	f.target.troubles--
-	n, first, final := within(f.base, s.period(), f.from, end)
-	if n == 0 {
-		return nil
-	}
-	return t.world.emit(record.Span{
-		Kind: record.Handshake, From: first, To: final, Count: n,
-		Source: s.source.plan.Name, Peer: f.target.plan.Name,
-		Outcome: f.verdict.outcome, Side: f.verdict.side, Own: f.near, Other: f.far,
-	})
+	return t.tell(s, f, end)
 }
 
-// count adds the failure's attempts up to end to those of the open span.
-func (s *stream) count(f *failure, end time.Duration) {
+// count adds the strand's attempts up to end to those of the open span.
+func (s *stream) count(f *strand, end time.Duration) {
 	n, _, _ := within(f.base, s.period(), f.counted, end)
-	s.failed += n
+	s.apart += n
 	f.counted = max(f.counted, end)
 }
 
 // cut ends the open span of successes at end and begins the next.
 func (t *traffic) cut(s *stream, end time.Duration) error {
-	for _, f := range s.failing {
+	for _, f := range s.strands {
 		s.count(f, end)
 	}
 	n, first, last := within(s.plan.Phase, s.plan.Every, s.since, end)
-	n -= s.failed
-	s.since, s.failed = end, 0
+	n -= s.apart
+	s.since, s.apart = end, 0
 	if n <= 0 {
 		return nil
 	}
-	g := s.source.group
-	median := handshakeTime(g, s.source.class.content.certs[0].key.algorithm)
 	return t.world.emit(record.Span{
 		Kind: record.Handshake, From: first, To: last, Count: n,
 		Source: s.source.plan.Name, Outcome: record.OK,
-		Latency: t.latency.histogram(median, n),
+		Latency: t.latency.histogram(s.source.class.handshakeTime(), 0, n),
 	})
 }
 
@@ -272,12 +269,12 @@ func (t *traffic) finish(s *stream, end time.Duration) error {
 	if err := t.cut(s, end); err != nil {
 		return err
 	}
-	for len(s.failing) > 0 {
-		if err := t.close(s, s.failing[0], end); err != nil {
+	for len(s.strands) > 0 {
+		if err := t.close(s, s.strands[0], end); err != nil {
 			return err
 		}
 	}
-	s.failed = 0
+	s.apart = 0
 	return nil
 }
 

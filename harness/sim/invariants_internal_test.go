@@ -14,7 +14,7 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// inspection is what is wrong with a world between two events: every pair's open failure must be as
+// inspection is what is wrong with a world between two events: every pair's open strand must be as
 // a fresh judgement has it, and every volume that is behind the API have something scheduled.
 type inspection struct {
 	world    *world
@@ -48,9 +48,9 @@ func (i *inspection) note(format string, args ...any) {
 }
 
 func (i *inspection) pair(s *stream, target *pod) {
-	open, got := s.open[target], record.OK
+	open, got, over := s.open[target], record.OK, link{}
 	if open != nil {
-		got = open.verdict.outcome
+		got, over = open.verdict.outcome, open.verdict.link()
 		i.troubles[s.source]++
 		i.troubles[target]++
 	}
@@ -62,6 +62,10 @@ func (i *inspection) pair(s *stream, target *pod) {
 		i.note("%s to %s counts as %s and is %s (%v)",
 			s.source.plan.Name, target.plan.Name, got, want, err)
 	}
+	if now := between(s.source.trouble, target.trouble); target.up && over != now {
+		i.note("%s to %s counts as over %+v and is over %+v",
+			s.source.plan.Name, target.plan.Name, over, now)
+	}
 }
 
 func (i *inspection) association(a *association) {
@@ -69,14 +73,17 @@ func (i *inspection) association(a *association) {
 		i.troubles[a.source]++
 		i.troubles[a.target]++
 	}
-	if a.up && (!a.source.up || !a.target.up) {
+	if a.up && (!a.source.up || !a.target.up && !a.target.node.off) {
 		i.note("an association stands on a dead end")
 	}
 }
 
 // judge executes the handshake of a pair anew, without the class cache.
 func (w *world) judge(source, target *pod) (record.Outcome, error) {
-	if !target.up {
+	switch {
+	case !target.up && (target.node.off || between(source.trouble, target.trouble).cut):
+		return record.Timeout, nil
+	case !target.up:
 		return record.Unreachable, nil
 	}
 	v, err := w.oracle.handshake(context.Background(), source.class, target.class, w.now)
@@ -186,6 +193,13 @@ func anyPlan(rt *rapid.T) scenarios.Plan {
 	return plan
 }
 
+// anyTrouble is a cut, a delay, a loss, or none of them, by the duration.
+func anyTrouble(some time.Duration) *scenarios.NetworkTrouble {
+	return []*scenarios.NetworkTrouble{
+		{Cut: true}, {Delay: some / 1000}, {Loss: 0.3}, {Delay: some / 2000, Loss: 0.05}, {},
+	}[int(some)%5]
+}
+
 func anyFault(rt *rapid.T, plan scenarios.Plan) scenarios.Action {
 	leaf := plan.World.CertificateOf(plan.Peers[0].Secret)
 	leafName, caName := scenarios.NameOf(leaf), plan.World.AuthorityOf(scenarios.IssuerOf(leaf))
@@ -210,6 +224,10 @@ func anyFault(rt *rapid.T, plan scenarios.Plan) scenarios.Action {
 		{Verb: scenarios.WriteTornPair, Secrets: secrets},
 		{Verb: scenarios.StopAPI},
 		{Verb: scenarios.StartAPI},
+		{Verb: scenarios.StopNode, Node: node.Name},
+		{Verb: scenarios.StartNode, Node: node.Name},
+		{Verb: scenarios.DisturbNetwork, Pods: pods, Network: anyTrouble(some)},
+		{Verb: scenarios.RestoreNetwork, Pods: pods},
 		{Verb: scenarios.StopWebhook},
 		{Verb: scenarios.StartWebhook},
 		{Verb: scenarios.TrimBundle, Secrets: secrets, Keep: 1},

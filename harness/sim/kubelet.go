@@ -23,6 +23,10 @@ type node struct {
 	// starting is the action that restarted the kubelet, until it comes up: at once, or when the
 	// API server is back.
 	starting string
+
+	off     bool   // without power, or booting
+	booting string // the action that boots the node, until its kubelet comes up
+	cuts    int    // of its power, which end a boot under way
 }
 
 // mount is a Secret as one node's kubelet sees it.
@@ -123,6 +127,9 @@ func (m *mount) refresh() {
 // pause stops the kubelet (SIGSTOP): syncs that fall due are not done until it goes on, and the
 // pods' timelines stand still. The proof is a sync that fell due and was not done.
 func (n *node) pause(action string) error {
+	if n.off {
+		return nil // there is none
+	}
 	if !n.paused {
 		n.catchUp()
 		n.catchUpRetries()
@@ -156,9 +163,12 @@ func (n *node) pause(action string) error {
 // kubelet that was restarted without an API server does not go on until that is back, and so proves
 // nothing.
 func (n *node) resume(action string) error {
+	if n.off {
+		return nil // there is none
+	}
 	wasPaused := n.paused
 	n.paused = false
-	if err := n.comeUp(); err != nil || n.starting != "" {
+	if err := n.comeUp(); err != nil || n.idle() {
 		return err
 	}
 	if wasPaused {
@@ -191,7 +201,7 @@ func (n *node) lookAgain() {
 }
 
 // configure restarts the kubelet with other settings. Without an API server it has no pods to sync
-// and comes up at its return.
+// and comes up at its return, and without power when its node has booted.
 func (n *node) configure(settings scenarios.PlannedNode, action string) error {
 	n.catchUp()
 	n.catchUpRetries()
@@ -204,27 +214,37 @@ func (n *node) configure(settings scenarios.PlannedNode, action string) error {
 }
 
 // comeUp begins the life of a kubelet that was restarted, if it can: its cache is empty, its ticks
-// are others, and it syncs every pod.
+// are others, and it syncs every pod. On a node that has booted it starts them.
 func (n *node) comeUp() error {
-	if n.starting == "" || n.paused || n.world.api.down {
+	configured, booted := n.starting, n.booting
+	if configured == "" && booted == "" || n.paused || n.off || n.world.api.down {
 		return nil
 	}
-	action := n.starting
-	n.starting = ""
+	n.starting, n.booting = "", ""
 	n.ticks.restart()
 	for _, m := range n.mounts {
 		m.refresh()
 	}
 	for _, p := range n.pods {
 		p.resyncs.every = n.plan.SyncFrequency
-		if p.gone {
-			continue
+		switch {
+		case booted != "":
+			p.startAfter(mountRetry)
+		case !p.gone:
+			if err := n.syncNow(p); err != nil {
+				return err
+			}
 		}
-		if err := n.syncNow(p); err != nil {
+	}
+	if booted != "" {
+		if err := n.world.prove(booted, n.plan.Name, "its kubelet runs again"); err != nil {
 			return err
 		}
 	}
-	return n.world.prove(action, n.plan.Name,
+	if configured == "" {
+		return nil
+	}
+	return n.world.prove(configured, n.plan.Name,
 		"restarted with syncFrequency "+n.plan.SyncFrequency.String())
 }
 

@@ -3,6 +3,7 @@ package sim
 import (
 	"crypto/tls"
 	"math"
+	"math/rand/v2"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
@@ -41,12 +42,23 @@ func cpuTime(algorithm keyAlgorithm) time.Duration {
 // resumedTime is the CPU time of a resumed handshake, which needs no certificate's key.
 const resumedTime = 280 * time.Microsecond
 
+// roundTrips is how many a dial takes: one of TCP, one of TLS 1.3 or two of TLS 1.2, and one of the
+// confirming byte.
+func (g *group) roundTrips() int {
+	if g.plan.MaxVersion < tls.VersionTLS13 {
+		return 4
+	}
+	return 3
+}
+
+// handshakeTime is that of the dials of the class.
+func (c *class) handshakeTime() time.Duration {
+	return handshakeTime(c.group, c.content.certs[0].key.algorithm)
+}
+
 // handshakeTime is the modelled median from the start of a dial to its confirming byte.
 func handshakeTime(g *group, algorithm keyAlgorithm) time.Duration {
-	network := 3 * roundTrip // TCP, TLS 1.3, the confirming byte
-	if g.plan.MaxVersion < tls.VersionTLS13 {
-		network += roundTrip
-	}
+	network := time.Duration(g.roundTrips()) * roundTrip
 	if g.tls.Resumption {
 		return network + resumedTime
 	}
@@ -61,8 +73,8 @@ type latencyModel struct {
 }
 
 type latencyKey struct {
-	median time.Duration
-	n      int64
+	median, extra time.Duration
+	n             int64
 }
 
 // latencyMemory bounds how many histograms are kept.
@@ -77,10 +89,15 @@ func newLatencyModel() *latencyModel {
 	return &m
 }
 
-// histogram returns n latencies around the median, spread as the model says. It is shared: it must
-// not be changed.
-func (m *latencyModel) histogram(median time.Duration, n int64) *record.Histogram {
-	key := latencyKey{median, n}
+// draw returns one latency around the median.
+func (m *latencyModel) draw(dice *rand.Rand, median time.Duration) time.Duration {
+	return time.Duration(float64(median) * m.factors[dice.IntN(latencyStrata)])
+}
+
+// histogram returns n latencies around the median, spread as the model says, and each longer by
+// extra. It is shared: it must not be changed.
+func (m *latencyModel) histogram(median, extra time.Duration, n int64) *record.Histogram {
+	key := latencyKey{median, extra, n}
 	if h := m.made[key]; h != nil {
 		return h
 	}
@@ -90,7 +107,7 @@ func (m *latencyModel) histogram(median time.Duration, n int64) *record.Histogra
 		rest := n % latencyStrata
 		share := high - low + int64(i+1)*rest/latencyStrata - int64(i)*rest/latencyStrata
 		if share > 0 {
-			h.Record(time.Duration(float64(median)*factor), share)
+			h.Record(time.Duration(float64(median)*factor)+extra, share)
 		}
 	}
 	if len(m.made) >= latencyMemory {

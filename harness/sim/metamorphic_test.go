@@ -141,6 +141,18 @@ func anySetup(rt *rapid.T) setup {
 			{Verb: scenarios.WriteTornPair, Secrets: []string{leafSecret}},
 			{Verb: scenarios.StopAPI},
 			{Verb: scenarios.StartAPI},
+			{Verb: scenarios.StopNode, Node: "node"},
+			{Verb: scenarios.StartNode, Node: "node"},
+			{
+				Verb: scenarios.DisturbNetwork, Pods: []string{"peers-1"},
+				Network: &scenarios.NetworkTrouble{Cut: true},
+			},
+			{
+				Verb: scenarios.DisturbNetwork, Pods: []string{"peers-0"},
+				Network: &scenarios.NetworkTrouble{Delay: at / 10_000, Loss: 0.2},
+			},
+			{Verb: scenarios.RestoreNetwork, Pods: []string{"peers-0"}},
+			{Verb: scenarios.RestoreNetwork, Pods: []string{"peers-1"}},
 			{Verb: scenarios.StopWebhook},
 			{Verb: scenarios.StartWebhook},
 		}).Draw(rt, "fault")

@@ -95,10 +95,10 @@ func (o *oracle) handshake(
 	ctx context.Context, client, server *class, now time.Duration,
 ) (verdict, error) {
 	if client.broken != "" {
-		return verdict{record.NoCredential, record.Client, forever}, nil
+		return verdict{outcome: record.NoCredential, side: record.Client, until: forever}, nil
 	}
 	if server.broken != "" {
-		return verdict{record.NoCredential, record.Server, forever}, nil
+		return verdict{outcome: record.NoCredential, side: record.Server, until: forever}, nil
 	}
 	shape := newShape(o.buffer[:0])
 	shape.number(client.group.index)

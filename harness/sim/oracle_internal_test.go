@@ -57,7 +57,8 @@ func ends(t *testing.T) (one, other, stranger *class) {
 			key:   k, cas: []*cert{root},
 		}
 		return &class{
-			content: c, group: g, own: c.generation(c.cas), peers: map[*class]verdict{},
+			classKey: classKey{content: c, group: g}, own: c.generation(c.cas),
+			peers: map[*class]verdict{},
 		}
 	}
 	return end("leaf/1", first), end("leaf/2", first), end("leaf/3", second)

@@ -21,7 +21,8 @@ func needsAPI(action scenarios.Action) bool {
 		return action.Mode != restartKill && action.Mode != restartContainer
 	case scenarios.PauseSync, scenarios.ResumeSync, scenarios.ConfigureKubelet, scenarios.SetClock,
 		scenarios.StopIssuer, scenarios.StartIssuer, scenarios.StopAPI, scenarios.StartAPI,
-		scenarios.StopWebhook, scenarios.StartWebhook:
+		scenarios.StopWebhook, scenarios.StartWebhook, scenarios.StopNode, scenarios.StartNode,
+		scenarios.DisturbNetwork, scenarios.RestoreNetwork:
 		return false
 	}
 	return false
@@ -120,9 +121,9 @@ func (n *node) failing() bool {
 	return n.world.api.down && n.plan.ChangeDetection == scenarios.Get
 }
 
-// idle reports whether the kubelet does nothing: it is paused, or has no pods to sync since it
-// started without an API server.
-func (n *node) idle() bool { return n.paused || n.starting != "" }
+// idle reports whether the kubelet does nothing: it is paused, its node is off, or it has no pods
+// to sync since it started without an API server.
+func (n *node) idle() bool { return n.paused || n.off || n.starting != "" || n.booting != "" }
 
 // catchUpRetries works out the syncs up to now that failed since the API server went down.
 func (n *node) catchUpRetries() {

@@ -43,10 +43,11 @@ type pod struct {
 	straddled  bool             // a read that straddles a swap is under way
 	used       *content         // the generation in use, for telling first uses from restarts
 	skew       time.Duration
-	class      *class // nil while down
+	trouble    *trouble // of its network
+	class      *class   // nil while down
 	classIndex int
 
-	troubles     int // open failures of which it is an end
+	troubles     int // open strands of which it is an end
 	out          []*stream
 	dialledBy    []*stream
 	in           inbound
@@ -211,7 +212,7 @@ func (p *pod) load(now time.Duration, c *content, seen credential.Seen) error {
 	if problem == "" && c == p.volume.content {
 		p.used = c
 	}
-	return p.become(classKey{c, p.group, p.skew, problem})
+	return p.become(classKey{c, p.group, p.skew, problem, p.trouble})
 }
 
 // reloadRow tells of a read. A generation that the pod used already, as after a restart, is no
@@ -243,12 +244,18 @@ func (p *pod) trusted(c *content) []*cert {
 func (p *pod) become(k classKey) error {
 	w := p.node.world
 	old := p.class
-	if old != nil && (classKey{old.content, old.group, old.skew, old.broken}) == k {
+	if old != nil && old.classKey == k {
 		return nil
 	}
-	w.classes.leave(p)
-	w.classes.join(p, k, k.content.generation(p.trusted(k.content)))
+	p.join(k)
 	return w.traffic.moved(p, old)
+}
+
+// join puts the pod into the class of the key, without a word to the traffic.
+func (p *pod) join(k classKey) {
+	classes := &p.node.world.classes
+	classes.leave(p)
+	classes.join(p, k, k.content.generation(p.trusted(k.content)))
 }
 
 // setSkew sets the process clock off. The reload policy counts on the monotonic clock and does not
@@ -258,7 +265,9 @@ func (p *pod) setSkew(skew time.Duration) error {
 	if p.class == nil {
 		return nil
 	}
-	return p.become(classKey{p.class.content, p.group, skew, p.class.broken})
+	key := p.class.classKey
+	key.skew = skew
+	return p.become(key)
 }
 
 // The modes in which pods are restarted.
@@ -284,11 +293,21 @@ func (p *pod) stop(action scenarios.Action) error {
 	if !p.up {
 		return nil
 	}
-	w := p.node.world
-	if err := w.traffic.leaving(p, action.Mode == restartKill); err != nil {
+	if err := p.node.world.traffic.leaving(p, action.Mode == restartKill); err != nil {
 		return err
 	}
 	fresh := action.Mode != restartKill && action.Mode != restartContainer
+	if err := p.end(action.ID, "restart ("+action.Mode+")", fresh); err != nil {
+		return err
+	}
+	p.startAfter(action.Downtime)
+	return nil
+}
+
+// end is the process of a pod that is up ending by the action, and its volume too when the next one
+// is to have a fresh one.
+func (p *pod) end(action, why string, fresh bool) error {
+	w := p.node.world
 	if fresh {
 		if err := p.noteUnread(); err != nil {
 			return err
@@ -298,24 +317,14 @@ func (p *pod) stop(action scenarios.Action) error {
 	}
 	old := p.class
 	w.classes.leave(p)
-	p.up, p.since, p.why = false, w.now, "restart ("+action.Mode+")"
-	p.gone, p.restart, p.straddled = fresh, action.ID, false
+	p.up, p.since, p.why = false, w.now, why
+	p.gone, p.restart, p.straddled = fresh, action, false
 	p.epoch++
 	p.reloadSeq++
-	if err := w.traffic.moved(p, old); err != nil {
-		return err
-	}
-	epoch := p.epoch
-	w.at(w.now+action.Downtime, func() error {
-		if p.epoch != epoch {
-			return nil
-		}
-		return p.start()
-	})
-	return nil
+	return w.traffic.moved(p, old)
 }
 
-// startAfter has a pod that waits for its Secret start a while later.
+// startAfter has a pod that is down start a while later.
 func (p *pod) startAfter(wait time.Duration) {
 	epoch := p.epoch
 	w := p.node.world
@@ -329,10 +338,12 @@ func (p *pod) startAfter(wait time.Duration) {
 
 // start runs a new process, in a new pod with a fresh volume or in the old one. A new pod whose
 // Secret does not exist cannot mount it and waits, nor is there a new pod without an API server,
-// and no kubelet starts anything while paused.
+// and no kubelet starts anything while paused. A node that boots starts its pods itself.
 func (p *pod) start() error {
 	w := p.node.world
 	switch {
+	case p.up, p.node.off:
+		return nil
 	case p.node.idle():
 		p.why = "its kubelet is paused"
 		p.startAfter(mountRetry)

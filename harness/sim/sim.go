@@ -180,6 +180,7 @@ func (w *world) verdict(from, to *class) (verdict, error) {
 	if err != nil {
 		return verdict{}, fmt.Errorf("judge a handshake: %w", err)
 	}
+	v = v.over(between(from.trouble, to.trouble), from)
 	from.peers[to] = v
 	if v.until <= w.plan.Horizon {
 		w.at(v.until, func() error {

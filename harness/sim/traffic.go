@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 	"sort"
 	"time"
@@ -28,18 +29,20 @@ type stream struct {
 	slot    map[*pod]int64 // of a target in targets
 
 	since   time.Duration // of the open span of successes, or of skips while the source is down
-	failed  int64         // attempts in the open span that failed
-	failing []*failure    // open ones
-	open    map[*pod]*failure
+	apart   int64         // attempts in the open span that strands count
+	strands []*strand     // open ones
+	open    map[*pod]*strand
+	dice    map[*pod]*rand.Rand // of attempts at a target whose packets are lost
 }
 
-// failure is a run of equal failures of one pair.
-type failure struct {
+// strand is a run of attempts of one pair that is counted by itself: they all fail for one reason,
+// or the network between the two is disturbed.
+type strand struct {
 	target  *pod
-	index   int           // in stream.failing
+	index   int           // in stream.strands
 	base    time.Duration // of the attempts at the target
 	from    time.Duration
-	counted time.Duration // attempts before it are in stream.failed
+	counted time.Duration // attempts before it are in stream.apart
 	verdict verdict
 	near    *record.Generation // what the source held
 	far     *record.Generation
@@ -103,7 +106,7 @@ func (t *traffic) addStreams(plan scenarios.Plan, byWorkload map[string][]*pod) 
 	for _, planned := range plan.Streams {
 		s := &stream{
 			plan: planned, source: t.world.byName[planned.Source], slot: map[*pod]int64{},
-			open: map[*pod]*failure{},
+			open: map[*pod]*strand{},
 		}
 		for _, workload := range planned.To {
 			for _, p := range byWorkload[workload] {
@@ -156,20 +159,21 @@ func (in inbound) sort() {
 	}
 }
 
-// next returns the first arrival at or after t from a source that is up.
-func (in inbound) next(t time.Duration) (time.Duration, bool) {
+// next returns the first arrival at the pod, at or after t, from a source that is up and not cut
+// off from it.
+func (in inbound) next(p *pod, t time.Duration) time.Duration {
 	best := forever
 	for i := range in {
-		best = min(best, in[i].next(t))
+		best = min(best, in[i].next(p, t))
 	}
-	return best, best < forever
+	return best
 }
 
-func (g *inboundGroup) next(t time.Duration) time.Duration {
+func (g *inboundGroup) next(p *pod, t time.Duration) time.Duration {
 	if t < 2*g.period { // not every stream has begun its cycle
 		best := forever
 		for i := range g.arrival {
-			best = min(best, g.arrival[i].next(g.period, t))
+			best = min(best, g.arrival[i].next(p, g.period, t))
 		}
 		return best
 	}
@@ -178,7 +182,7 @@ func (g *inboundGroup) next(t time.Duration) time.Duration {
 		return g.arrival[i].base%g.period >= phase
 	})
 	for i := range g.arrival {
-		at := g.arrival[(first+i)%len(g.arrival)].next(g.period, t)
+		at := g.arrival[(first+i)%len(g.arrival)].next(p, g.period, t)
 		if at < forever {
 			return at
 		}
@@ -186,8 +190,8 @@ func (g *inboundGroup) next(t time.Duration) time.Duration {
 	return forever
 }
 
-func (a *arrival) next(period, t time.Duration) time.Duration {
-	if !a.source.up {
+func (a *arrival) next(p *pod, period, t time.Duration) time.Duration {
+	if !a.source.up || between(a.source.trouble, p.trouble).cut {
 		return forever
 	}
 	return next(a.base, period, t)
@@ -195,12 +199,12 @@ func (a *arrival) next(period, t time.Duration) time.Duration {
 
 // nextDemand returns when a connection from or to the pod asks for its context next, from t on.
 func (p *pod) nextDemand(t time.Duration) (time.Duration, bool) {
-	first, _ := p.in.next(t)
+	first := p.in.next(p, t)
 	for _, s := range p.out {
 		first = min(first, next(s.plan.Phase, s.plan.Every, t))
 	}
 	for _, a := range p.associations {
-		first = min(first, a.nextAttempt(t))
+		first = min(first, a.nextDemand(p, t))
 	}
 	return first, first < forever
 }

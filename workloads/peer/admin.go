@@ -99,6 +99,7 @@ func (p *process) status() Status {
 	return Status{
 		Boot: p.boot, Begun: p.hasBegun(), Base: p.state.Base, Ready: p.ready.Load(),
 		Skew: time.Duration(p.clock.skew.Load()), Rows: p.rows.sent(),
+		Now: time.Now(),
 	}
 }
 

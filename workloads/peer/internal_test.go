@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -107,6 +108,24 @@ func TestRestartOfAnotherProcess(t *testing.T) {
 	assert.Equal(t, http.StatusOK, answer.Code)
 	assert.Contains(t, answer.Body.String(), p.boot)
 	assert.False(t, p.again)
+}
+
+// The clock that a process tells is its node's, however far its own is set off.
+func TestStatusTellsTheNodesClock(t *testing.T) {
+	p := newProcess(context.Background(), Config{
+		Pod: "a", Mount: t.TempDir(), Horizon: time.Hour,
+	}, io.Discard, io.Discard)
+	defer p.rows.close()
+	p.setSkew(time.Hour)
+	before := time.Now().Round(0)
+	answer := httptest.NewRecorder()
+	p.handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, PathStatus, nil))
+	after := time.Now().Round(0)
+	var got Status
+	require.NoError(t, json.Unmarshal(answer.Body.Bytes(), &got))
+	assert.Equal(t, time.Hour, got.Skew)
+	assert.False(t, got.Now.Before(before), "%s is before %s", got.Now, before)
+	assert.False(t, got.Now.After(after), "%s is after %s", got.Now, after)
 }
 
 func TestCommandsThatAreRefused(t *testing.T) {

@@ -137,4 +137,7 @@ type Status struct {
 	Ready bool          `json:"ready"`
 	Skew  time.Duration `json:"skew_ns"`
 	Rows  uint64        `json:"rows"` // written so far: the Seq of the last one
+	// Now is the clock of the pod's node as this was said, without Skew. The clocks of nodes are
+	// compared by it.
+	Now time.Time `json:"now,omitzero"`
 }
