@@ -5,6 +5,7 @@ BIN := bin/certquake
 BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 FUZZTIME ?= 30s
+CLUSTERS ?= 2
 FUZZ := $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x
 
 .DEFAULT_GOAL := help
@@ -45,16 +46,29 @@ benchstat: ## Compare two outputs of make bench
 embedded: workload ## Build the embedded Kubernetes into bin/: minutes at first, seconds later
 	cd clusters/embedded/controlplane && $(GO) run ./build -o $(CURDIR)/bin
 
+node-image: ## Build kind's node image and cert-manager's images from source: no registry needed
+	cd clusters/embedded/controlplane && $(GO) run ./nodeimage/build
+
 workload: ## Build bin/workload, the one program in the pods
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/workload ./workloads/cmd/workload
+
+image: build workload ## Write the container image of bin/workload to bin/workload-image.tar
+	$(BIN) image --program bin/workload --out bin/workload-image.tar
 
 test-embedded: embedded ## Run what needs the embedded Kubernetes, as root; E2E_LEAVE_OUT=1 without
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
-	$(GO) test -tags embedded -timeout 40m -parallel 3 -v ./clusters/embedded
+	$(GO) test -tags embedded -timeout 40m -parallel 3 -p 1 -v ./clusters/embedded ./clusters/suite/...
+
+test-kind: workload ## Run what needs kind, with as many clusters at a time as CLUSTERS says
+	$(GO) test -tags e2e -count=1 -timeout 90m -p 1 -v ./clusters/kind -parallel $(CLUSTERS) -clusters $(CLUSTERS)
+	$(GO) test -tags e2e -count=1 -timeout 15m -p 1 -v ./clusters/suite/...
 
 truth: embedded ## Hold the simulator against the embedded Kubernetes and write the README's table
-	$(GO) test -tags embedded -timeout 40m -parallel 2 -run TestDifferential -v ./clusters/embedded -update
+	$(GO) test -tags embedded -count=1 -timeout 40m -parallel 2 -run TestDifferential -v ./clusters/embedded -update
+
+truth-kind: workload ## The same against kind
+	$(GO) test -tags e2e -count=1 -timeout 90m -run TestDifferential -v ./clusters/kind -parallel $(CLUSTERS) -clusters $(CLUSTERS) -update
 
 figures: embedded ## Print how fast the embedded Kubernetes is, and how much memory it takes
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
@@ -63,9 +77,12 @@ figures: embedded ## Print how fast the embedded Kubernetes is, and how much mem
 golden: ## Rewrite the golden files
 	$(GO) test ./scenarios ./reports/... ./harness/... -update
 
-lint: ## Run the linters
+lint: ## Run the linters; those of shell scripts if shellcheck is installed
+	$(TOOL) actionlint
+	if command -v shellcheck >/dev/null; then shellcheck .ci/run .ci/nightly .ci/docker-up; fi
 	$(TOOL) golangci-lint run ./...
 	$(TOOL) golangci-lint run --build-tags embedded ./clusters/...
+	$(TOOL) golangci-lint run --build-tags e2e ./clusters/...
 
 lint-embedded: embedded ## Run the linters on the embedded Kubernetes, a module of its own
 	$(GO) build -modfile=tools.mod -o bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -82,4 +99,4 @@ cross: ## Build for linux, darwin and windows
 clean: ## Remove what the targets above made
 	rm -rf bin runs bench.txt
 
-.PHONY: help scenario scenarios build test race embedded workload test-embedded truth figures lint-embedded fuzz laws bench benchstat golden lint fmt cross clean
+.PHONY: help scenario scenarios build test race embedded node-image workload image test-embedded test-kind truth truth-kind figures lint-embedded fuzz laws bench benchstat golden lint fmt cross clean

@@ -11,6 +11,7 @@ import (
 
 	"github.com/certquake/certquake/clusters"
 	"github.com/certquake/certquake/clusters/embedded"
+	"github.com/certquake/certquake/clusters/existing"
 	"github.com/certquake/certquake/clusters/kube"
 	"github.com/certquake/certquake/harness/cli"
 	"github.com/certquake/certquake/harness/sim"
@@ -21,11 +22,19 @@ import (
 // what matters to people the backends say, and a watch that breaks with an API server is no news.
 func main() {
 	klog.SetLogger(logr.Discard())
-	os.Exit(cli.Program(version(), sim.New(), machine{kube.New(onThisMachine())}))
+	os.Exit(cli.Program(cli.Env{
+		Version: version(),
+		Backends: []cli.Backend{
+			sim.New(),
+			machine{kube.New(onThisMachine())},
+			inContainers(), existing.New(),
+		},
+		Image: workloadImage,
+	}))
 }
 
-// programs is the folder of the embedded cluster's programs, if the environment names one.
-func programs() string { return os.Getenv("CERTQUAKE_BIN") }
+// programsFolder is the folder of the clusters' programs, if the environment names one.
+func programsFolder() string { return os.Getenv("CERTQUAKE_BIN") }
 
 // machine performs plans on clusters without containers, and keeps such clusters.
 type machine struct{ *kube.Backend }
@@ -33,7 +42,7 @@ type machine struct{ *kube.Backend }
 // Keep implements cli.ClusterKeeper.
 func (machine) Keep(ctx context.Context, spec cli.ClusterSpec) (cli.Kept, error) {
 	target, err := embedded.Up(ctx, spec.Nodes,
-		embedded.Options{Bin: programs(), Dir: spec.Dir, Images: spec.Images})
+		embedded.Options{Bin: programsFolder(), Dir: spec.Dir, Images: spec.Images})
 	if err != nil {
 		return cli.Kept{}, err
 	}
@@ -48,7 +57,7 @@ func onThisMachine() kube.Provider {
 	return kube.Provider{
 		Name: "embedded", Image: embedded.Image, Verbs: embedded.Verbs(), Check: embedded.Check,
 		Up: func(ctx context.Context, plan scenarios.Plan) (*clusters.Target, error) {
-			return embedded.Up(ctx, plan.Nodes, embedded.Options{Bin: programs()})
+			return embedded.Up(ctx, plan.Nodes, embedded.Options{Bin: programsFolder()})
 		},
 	}
 }

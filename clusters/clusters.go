@@ -30,13 +30,18 @@ type Target struct {
 	// package kube is not possible on this cluster.
 	Performs map[scenarios.Verb]Perform
 	// Shared is set on a cluster that outlives the run: everything that a run made in it is removed
-	// object by object at the run's end, however that comes about.
+	// object by object at the run's end, however that comes about. Namespaces are Down's to remove.
 	Shared bool
+	// Run names the run on a cluster that is Shared: it is a label of everything the run makes.
+	Run string
 	// Namespace returns the namespace that stands for a planned one. When nil, it is the same.
 	Namespace func(planned string) string
 	// Spread is set where the planned nodes are none of the cluster's: pods are then spread over
 	// whatever nodes there are, and Nodes is empty.
 	Spread bool
+	// Unlike has the planned nodes that the cluster's own are not like, and in what. What depends
+	// on their settings cannot be judged then.
+	Unlike map[string]string
 	// Broken is closed when the cluster ended by itself; Cause then tells why.
 	Broken <-chan struct{}
 	Cause  func() error

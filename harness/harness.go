@@ -36,6 +36,10 @@ type World interface {
 // ErrUnsupported is wrapped by what Check returns.
 var ErrUnsupported = errors.New("not supported by this backend")
 
+// ErrSettings is wrapped by what Check returns of a backend's own settings: whoever called it is to
+// change them.
+var ErrSettings = errors.New("wrong setting")
+
 // ErrBroken is wrapped by the error of a world that could not be brought up, or that broke in the
 // middle: nothing is proved either way.
 var ErrBroken = errors.New("the world does not work")

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/programs"
 	"github.com/certquake/certquake/harness"
 )
 
@@ -81,7 +82,7 @@ func startChild(
 		c.process.Args = append(c.process.Args, "-remove-orphaned", in.path)
 	}
 	c.process.Stdin, c.process.Stdout, c.process.Stderr = input, out, talk
-	c.process.SysProcAttr = ownGroup() // out of reach of a terminal's Ctrl-C
+	c.process.SysProcAttr = programs.OwnGroup() // out of reach of a terminal's Ctrl-C
 	c.process.WaitDelay = outputMax
 	err = c.process.Start()
 	_ = input.Close() // the child has its own
@@ -287,7 +288,7 @@ func (c *child) end(ctx context.Context) {
 		case <-timer.C:
 		case <-ctx.Done():
 		}
-		killGroup(c.process.Process.Pid)
+		programs.KillGroup(c.process.Process.Pid)
 	})
 	<-c.ended
 }

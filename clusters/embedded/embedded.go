@@ -120,7 +120,7 @@ func imagesOf(bin string, further map[string]string) (map[string]string, error) 
 			return nil, fmt.Errorf("image %s: %w", name, err)
 		}
 		images[name] = path
-		if err := checkProgram(path, true); err != nil {
+		if err := kit().Check(path, true); err != nil {
 			problems = append(problems, fmt.Errorf("image %s: %w", name, err))
 		}
 	}

@@ -41,7 +41,7 @@ func talk(t *testing.T) (context.Context, func() string) {
 func bring(t *testing.T, manner string) (*clusters.Target, string) {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "cluster")
-	target, err := Up(t.Context(), nodes(manner), Options{Bin: programs(t), Dir: dir})
+	target, err := Up(t.Context(), nodes(manner), Options{Bin: fakePrograms(t), Dir: dir})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, target.Down(context.WithoutCancel(t.Context()))) })
 	return target, dir
@@ -52,7 +52,7 @@ func TestUpAndDown(t *testing.T) {
 	ctx, said := talk(t)
 	dir := filepath.Join(t.TempDir(), "cluster")
 	long := strings.Repeat("n", nodeNameMax+1)
-	target, err := Up(ctx, nodes("one", long), Options{Bin: programs(t), Dir: dir})
+	target, err := Up(ctx, nodes("one", long), Options{Bin: fakePrograms(t), Dir: dir})
 	require.NoError(t, err)
 	assert.Equal(t, filepath.Join(dir, "kubeconfig"), target.Kubeconfig)
 	assert.Equal(t, "https://127.0.0.1:1", target.Config.Host)
@@ -248,7 +248,7 @@ func TestFailedStart(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "cluster")
 			_, err := Up(t.Context(), nodes(row.manner),
-				Options{Bin: programs(t), Dir: dir, readyMax: 300 * time.Millisecond})
+				Options{Bin: fakePrograms(t), Dir: dir, readyMax: 300 * time.Millisecond})
 			require.ErrorIs(t, err, clusters.ErrBroken)
 			require.ErrorContains(t, err, row.want)
 			if row.kept {
@@ -271,7 +271,7 @@ func TestInterruptedStart(t *testing.T) {
 			cancel(cause)
 		}
 	})
-	_, err := Up(ctx, nodes("silent"), Options{Bin: programs(t), Dir: dir})
+	_, err := Up(ctx, nodes("silent"), Options{Bin: fakePrograms(t), Dir: dir})
 	require.ErrorIs(t, err, cause)
 	require.NotErrorIs(t, err, clusters.ErrBroken)
 	assert.NoDirExists(t, dir)
@@ -279,7 +279,7 @@ func TestInterruptedStart(t *testing.T) {
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
-	bin := programs(t)
+	bin := fakePrograms(t)
 	full := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(full, "mine"), nil, 0o600))
 	odd := nodes("one")

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/certquake/certquake/clusters/programs/programstest"
 	"github.com/certquake/certquake/scenarios"
 )
 
@@ -130,16 +131,16 @@ contexts: [{name: x, context: {cluster: c, user: u}}]
 current-context: x
 `
 
-// programs makes a folder with the fake control plane. The other two programs are real enough to
-// pass the checks.
-func programs(t *testing.T) string {
+// fakePrograms makes a folder with the fake control plane. The other two programs are real enough
+// to pass the checks.
+func fakePrograms(t *testing.T) string {
 	t.Helper()
 	bin := t.TempDir()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	require.NoError(t, os.Symlink(self, filepath.Join(bin, programControlPlane)))
 	for _, name := range []string{programContainer, programWorkload} {
-		program(t, filepath.Join(bin, name), fakeELF{})
+		require.NoError(t, programstest.ELF{}.Write(filepath.Join(bin, name)))
 	}
 	return bin
 }

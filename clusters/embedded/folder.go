@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/certquake/certquake/clusters/programs"
 )
 
 // folderPrefix begins the names of the folders in that of temporary files.
@@ -65,7 +67,7 @@ func (f *folder) own() error {
 		return err
 	}
 	f.lock = file
-	if _, err := tryLock(file); err != nil {
+	if _, err := programs.TryLock(file); err != nil {
 		return err
 	}
 	return os.Rename(path+".new", path)
@@ -122,7 +124,7 @@ func removeUnowned(path string) {
 		return
 	}
 	defer func() { _ = lock.Close() }()
-	if free, lockErr := tryLock(lock); lockErr != nil || !free {
+	if free, lockErr := programs.TryLock(lock); lockErr != nil || !free {
 		return
 	}
 	entries, err := os.ReadDir(path)

@@ -2,17 +2,7 @@
 
 package embedded
 
-import (
-	"os"
-	"syscall"
-)
+import "os"
 
-// Up refuses other systems before any of these is called.
-
-func ownGroup() *syscall.SysProcAttr { return nil }
-
-func killGroup(int) {}
-
-func tryLock(*os.File) (bool, error) { return false, errLinux }
-
+// ours is never asked: Up refuses other systems before.
 func ours(os.FileInfo) bool { return false }

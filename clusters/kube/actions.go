@@ -1,9 +1,11 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apiutil "github.com/cert-manager/cert-manager/pkg/api/util"
@@ -23,6 +25,12 @@ const queueLength = 4096
 // Do implements harness.World. A fault's actions are performed in their order: one that is due
 // waits until those before it were seen to have had their effect.
 func (w *world) Do(_ context.Context, action scenarios.Action) error {
+	if w.skips != nil {
+		if why := w.skips(action); why != "" {
+			w.ledger.skip(action, why, time.Now())
+			return nil
+		}
+	}
 	w.ledger.act(action, time.Now())
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -71,10 +79,36 @@ func performers() map[scenarios.Verb]performer {
 
 // perform does one action, itself or by the cluster.
 func (w *world) perform(ctx context.Context, action scenarios.Action) error {
-	if do := performers()[action.Verb]; do != nil {
-		return do(w, ctx, action)
+	do := performers()[action.Verb]
+	if do == nil {
+		return w.delegate(ctx, action)
 	}
-	return w.delegate(ctx, action)
+	if err := w.awaitAPI(ctx); err != nil {
+		return err
+	}
+	return do(w, ctx, action)
+}
+
+// awaitAPI waits while the API server is stopped. One that is about to be back may still refuse
+// what it would grant, since it has not read who may do what.
+func (w *world) awaitAPI(ctx context.Context) error {
+	tick := time.NewTicker(insistEvery)
+	defer tick.Stop()
+	for {
+		w.mu.Lock()
+		away := slices.ContainsFunc(w.unended, func(a scenarios.Action) bool {
+			return a.Verb == scenarios.StopAPI
+		})
+		w.mu.Unlock()
+		if !away {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // delegate has the cluster itself do an action.
@@ -86,36 +120,76 @@ func (w *world) delegate(ctx context.Context, action scenarios.Action) error {
 	if action.Verb == scenarios.PauseSync {
 		w.hold(action.Node, true)
 	}
+	if action.Verb == scenarios.StopNode {
+		w.ledger.stopping(action)
+	}
+	w.begins(action)
 	seen, err := do(ctx, action)
 	if err != nil {
 		return err
 	}
-	w.mu.Lock()
-	w.away = action.Verb == scenarios.StopAPI || w.away && action.Verb != scenarios.StartAPI
-	w.mu.Unlock()
+	w.ends(action)
 	switch action.Verb { //nolint:exhaustive // the others change nothing here
 	case scenarios.ResumeSync:
 		w.hold(action.Node, false)
+	case scenarios.StopNode:
+		w.ledger.stopped(action.Node, time.Now())
 	case scenarios.StartAPI:
 		if err := w.watch(ctx); err != nil {
 			return err
 		}
 	}
-	w.ledger.prove(action.ID, subject(action), seen, time.Now())
+	for _, subject := range subjects(action) {
+		w.ledger.prove(action.ID, subject, seen, time.Now())
+	}
 	return nil
 }
 
-// subject returns what a cluster's own action is done to.
-func subject(action scenarios.Action) string {
+// subjects returns what a cluster's own action is done to, each of which is to be proved.
+func subjects(action scenarios.Action) []string {
 	switch action.Verb { //nolint:exhaustive // the rest is about a node
 	case scenarios.StopIssuer, scenarios.StartIssuer:
-		return "cert-manager"
+		return []string{"cert-manager"}
 	case scenarios.StopAPI, scenarios.StartAPI:
-		return "API server"
+		return []string{"API server"}
 	case scenarios.StopWebhook, scenarios.StartWebhook:
-		return "webhook"
+		return []string{"webhook"}
+	case scenarios.DisturbNetwork, scenarios.RestoreNetwork:
+		return action.Pods
 	}
-	return action.Node
+	return []string{action.Node}
+}
+
+// opposites returns the verbs of a cluster's own actions that end what others begin.
+func opposites() map[scenarios.Verb]scenarios.Verb {
+	return map[scenarios.Verb]scenarios.Verb{
+		scenarios.StopAPI:        scenarios.StartAPI,
+		scenarios.PauseSync:      scenarios.ResumeSync,
+		scenarios.StopNode:       scenarios.StartNode,
+		scenarios.DisturbNetwork: scenarios.RestoreNetwork,
+		scenarios.StopIssuer:     scenarios.StartIssuer,
+		scenarios.StopWebhook:    scenarios.StartWebhook,
+	}
+}
+
+// begins notes that an action is about to begin something that another one is to end.
+func (w *world) begins(action scenarios.Action) {
+	if opposites()[action.Verb] == "" {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unended = append(w.unended, action)
+}
+
+// ends notes that an action has ended what others began.
+func (w *world) ends(action scenarios.Action) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.unended = slices.DeleteFunc(w.unended, func(a scenarios.Action) bool {
+		return opposites()[a.Verb] == action.Verb && a.Node == action.Node &&
+			(action.Verb != scenarios.RestoreNetwork || a.Fault == action.Fault)
+	})
 }
 
 // hold notes that a node's kubelet is held, so that no words come from its pods.
@@ -125,20 +199,28 @@ func (w *world) hold(node string, held bool) {
 	w.holding[node] = held
 }
 
-// putBack undoes what would keep the last rows from arriving.
+// putBackMax bounds the undoing of faults on a cluster that outlives the run.
+const putBackMax = 40 * time.Second
+
+// putBack undoes what would keep the last rows from arriving, and everything on a cluster that
+// outlives the run. The API server comes first, which the others need.
 func (w *world) putBack(ctx context.Context) {
+	if w.target.Shared {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), putBackMax)
+		defer cancel()
+	}
 	w.mu.Lock()
-	var undo []scenarios.Action
-	if w.away {
-		undo = append(undo, scenarios.Action{Verb: scenarios.StartAPI})
-	}
-	for node, held := range w.holding {
-		if held {
-			undo = append(undo, scenarios.Action{Verb: scenarios.ResumeSync, Node: node})
-		}
-	}
+	unended := slices.Clone(w.unended)
 	w.mu.Unlock()
-	for _, action := range undo {
+	slices.SortStableFunc(unended, func(a, b scenarios.Action) int {
+		return cmp.Compare(urgency(a.Verb), urgency(b.Verb))
+	})
+	for _, action := range unended {
+		if !w.target.Shared && urgency(action.Verb) == urgencyLow {
+			continue
+		}
+		action.Verb, action.Kubelet, action.Network = opposites()[action.Verb], nil, nil
 		if do := w.target.Performs[action.Verb]; do != nil {
 			_, _ = do(ctx, action) // what does not arrive for that reason is told as lost
 		}
@@ -146,6 +228,20 @@ func (w *world) putBack(ctx context.Context) {
 			w.hold(action.Node, false)
 		}
 	}
+}
+
+// urgencyLow is of what keeps no rows from arriving.
+const urgencyLow = 2
+
+// urgency orders what is to be undone.
+func urgency(verb scenarios.Verb) int {
+	switch verb { //nolint:exhaustive // the rest is not urgent
+	case scenarios.StopAPI:
+		return 0
+	case scenarios.PauseSync:
+		return 1
+	}
+	return urgencyLow
 }
 
 // reissue has cert-manager issue the Certificates anew, each once the one before is written.
@@ -186,7 +282,8 @@ func (w *world) trigger(ctx context.Context, planned *certmanager.Certificate) e
 	ctx, cancel := context.WithTimeout(ctx, triggerLimit)
 	defer cancel()
 	var object certmanager.Certificate
-	err := w.client.Resources().Get(ctx, planned.Name, planned.Namespace, &object)
+	err := w.client.Resources().Get(
+		ctx, planned.Name, w.places.of(planned.Namespace), &object)
 	if err != nil {
 		return err
 	}
@@ -258,7 +355,7 @@ func (w *world) scale(ctx context.Context, pod string, replicas int32) error {
 	})
 }
 
-// namespace returns the namespace of a planned pod.
+// namespace returns the namespace in the cluster of a planned pod.
 func (w *world) namespace(pod string) string {
 	for _, p := range w.plan.Pods {
 		if p.Name != pod {
@@ -266,11 +363,11 @@ func (w *world) namespace(pod string) string {
 		}
 		for _, group := range w.plan.Peers {
 			if group.Workload == p.Workload {
-				return group.Namespace
+				return w.places.of(group.Namespace)
 			}
 		}
 	}
-	return scenarios.DefaultNamespace
+	return w.places.of(scenarios.DefaultNamespace)
 }
 
 // setClocks sets process clocks off, and proves it by what the processes say.

@@ -42,9 +42,11 @@ func addCertManager(scheme *runtime.Scheme) error {
 
 // applyManifests creates the scenario's own objects and waits until every Certificate is issued.
 func (w *world) applyManifests(ctx context.Context) error {
-	objects := Manifests(w.plan)
-	if err := w.createNamespaces(ctx, objects); err != nil {
-		return err
+	objects := Manifests(w.plan, *w.target)
+	if w.target.Namespace == nil { // else whoever chose them has made them
+		if err := w.createNamespaces(ctx, objects); err != nil {
+			return err
+		}
 	}
 	for _, object := range objects {
 		if err := w.create(ctx, object); err != nil {
@@ -77,7 +79,7 @@ func (w *world) createNamespaces(ctx context.Context, objects []k8s.Object) erro
 		made[name] = true
 		err := w.client.Resources().Create(ctx, &corev1.Namespace{
 			ObjectMeta: metav1.ObjectMeta{
-				Name: name, Labels: map[string]string{labelManaged: managedBy},
+				Name: name, Labels: runMarks(w.target.Run),
 			},
 		})
 		if err != nil && !apierrors.IsAlreadyExists(err) {
@@ -143,7 +145,8 @@ func (w *world) notIssued() error {
 			continue
 		}
 		var object certmanager.Certificate
-		err := w.client.Resources().Get(w.ctx, planned.Name, planned.Namespace, &object)
+		err := w.client.Resources().Get(
+			w.ctx, planned.Name, w.places.of(planned.Namespace), &object)
 		said := "cert-manager has not looked at it"
 		if err != nil {
 			said = err.Error()
@@ -190,6 +193,9 @@ func (w *world) applyWorkloads(ctx context.Context) error {
 	})
 	if err == nil && stuck == "" {
 		harness.Say(ctx, "%d pods are ready", len(w.plan.Pods))
+		if w.target.Spread {
+			harness.Say(ctx, "%s", w.roster.whereabouts())
+		}
 		return nil
 	}
 	return errors.Join(err, w.notReady()) //nolint:contextcheck // ctx may be why, and done
@@ -219,7 +225,7 @@ func (w *world) notReady() error {
 		if ready(pod) {
 			continue
 		}
-		said := "no such pod was made"
+		said := "no such pod was made" + w.whyNone(planned.Name)
 		if pod != nil {
 			said = strings.Join(w.symptoms(pod), "\n  ")
 		}
@@ -230,6 +236,25 @@ func (w *world) notReady() error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// whyNone says why the cluster makes no pod, such as a quota of the namespace, if it tells.
+func (w *world) whyNone(planned string) string {
+	ctx, cancel := context.WithTimeout(w.ctx, 5*time.Second)
+	defer cancel()
+	events, err := w.native.CoreV1().Events(w.namespace(planned)).List(ctx, metav1.ListOptions{
+		FieldSelector: "reason=FailedCreate",
+	})
+	if err != nil {
+		return ""
+	}
+	said := ""
+	for _, event := range events.Items {
+		if strings.HasPrefix(event.InvolvedObject.Name, planned+"-") { // its ReplicaSet
+			said = ": " + event.Message
+		}
+	}
+	return said
 }
 
 // symptoms returns what is known of a pod that is not ready, a line each.

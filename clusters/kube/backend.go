@@ -26,6 +26,11 @@ type Provider struct {
 	Name  string           // what --backend takes
 	Image string           // of the workload program, unless a Target says otherwise
 	Verbs []scenarios.Verb // that its Targets perform
+	// Partial is set when actions that the Targets cannot perform are left out instead of refused.
+	Partial bool
+	// Sketch returns what Up's Target will be, as far as objects depend on it. When nil, the
+	// cluster has Image and the planned nodes.
+	Sketch func(scenarios.Plan) clusters.Target
 	// Check returns what the cluster cannot be, joined, before anything starts. Its errors wrap
 	// harness.ErrUnsupported. It may be nil.
 	Check func(scenarios.Plan) error
@@ -47,6 +52,9 @@ func (b *Backend) Basis() record.Basis { return record.Measured }
 
 // Render returns everything that a run of the plan applies, as YAML documents.
 func (b *Backend) Render(plan scenarios.Plan) ([]byte, error) {
+	if b.provider.Sketch != nil {
+		return Render(plan, b.provider.Sketch(plan))
+	}
 	target := clusters.Target{Image: b.provider.Image, Nodes: map[string]string{}}
 	for _, node := range plan.Nodes {
 		target.Nodes[node.Name] = node.Name
@@ -76,21 +84,28 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 			refuse("workload %s: no Certificate makes Secret %s", group.Workload, group.Secret)
 		}
 	}
-	own := performers()
 	for _, action := range plan.Actions {
-		switch {
-		case own[action.Verb] == nil && !slices.Contains(b.provider.Verbs, action.Verb):
-			refuse("%s: %s is not possible on %s", action.ID, action.Verb, b.provider.Name)
-		case action.Issuer != "":
-			refuse("%s: one issuer cannot be put out of order here, only cert-manager as a "+
-				"whole: leave out issuer, or use --backend sim", action.ID)
-		case action.Verb == scenarios.StopIssuer && action.Mode == scenarios.OutageFail:
-			refuse("%s: cert-manager can be stopped here, but not made to fail: "+
-				"use mode stop, or --backend sim", action.ID)
+		if why := b.impossible(action); why != "" && !b.provider.Partial {
+			refuse("%s: %s", action.ID, why)
 		}
 	}
 	if b.provider.Check != nil {
 		problems = append(problems, b.provider.Check(plan))
 	}
 	return errors.Join(problems...)
+}
+
+// impossible says why an action cannot be performed, "" if it can.
+func (b *Backend) impossible(action scenarios.Action) string {
+	switch {
+	case performers()[action.Verb] == nil && !slices.Contains(b.provider.Verbs, action.Verb):
+		return fmt.Sprintf("%s is not possible on %s", action.Verb, b.provider.Name)
+	case action.Issuer != "":
+		return "one issuer cannot be put out of order here, only cert-manager as a " +
+			"whole: leave out issuer, or use --backend sim"
+	case action.Verb == scenarios.StopIssuer && action.Mode == scenarios.OutageFail:
+		return "cert-manager can be stopped here, but not made to fail: " +
+			"use mode stop, or --backend sim"
+	}
+	return ""
 }

@@ -28,6 +28,7 @@ type lane struct {
 	since     time.Duration // of being down
 	why       string
 	killed    bool     // it is down because it was killed, and lost what it had not written
+	cut       bool     // it was killed with its node
 	ordered   string   // the action that its next end is the work of
 	reason    string   // of that end
 	restart   string   // the action that its next start proves
@@ -119,6 +120,34 @@ func (l *lane) missing(until time.Duration, why string) []record.Span {
 		Kind: record.Lost, From: min(l.told, until), To: until, Source: l.pod.Name,
 		Detail: fmt.Sprintf("%d dials of %s: %s", gap, l.pod.Name, why),
 	}}
+}
+
+// unwrittenMax is how long before its end a dial can have been due of which a process had not
+// written how it ended.
+const unwrittenMax = attemptDeadline + peer.FlushEvery
+
+// untold returns the row of the dials of which a process that was killed with its node had not
+// written how they ended: they count as skipped.
+func (l *lane) untold() []record.Span {
+	due := l.due(l.since)
+	gap := min(due-l.recorded-l.forgiven, due-l.due(max(l.since-unwrittenMax, 0)))
+	if gap <= 0 {
+		return nil
+	}
+	l.recorded += gap
+	return []record.Span{{
+		Kind: record.Handshake, Outcome: record.Skipped, Source: l.pod.Name, Count: gap,
+		From: min(l.told, l.since), To: l.since, Detail: l.why + " before it told of them",
+	}}
+}
+
+// unwritten accounts for what a process had not written when it was killed.
+func (l *lane) unwritten() []record.Span {
+	if l.cut {
+		return l.untold()
+	}
+	l.forgiveKilled()
+	return nil
 }
 
 // forgiveKilled leaves out what a process lost that was killed on purpose: its attempts count as

@@ -162,6 +162,28 @@ func (l *ledger) act(action scenarios.Action, at time.Time) {
 	})
 }
 
+// skip records that an action is not performed, and why.
+func (l *ledger) skip(action scenarios.Action, why string, at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := max(l.offset(at), action.At)
+	l.rows.put(record.Span{
+		Kind: record.Act, From: now, To: now, Outcome: record.Skipped,
+		Action: action.ID, Detail: why,
+	})
+}
+
+// unlike records in what planned nodes are not like the cluster's, which stand in for them.
+func (l *ledger) unlike(nodes map[string]string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, node := range l.plan.Nodes {
+		if how := nodes[node.Name]; how != "" {
+			l.rows.put(record.Span{Kind: record.Unlike, Source: node.Name, Detail: how})
+		}
+	}
+}
+
 // prove records that an action was seen to take effect.
 func (l *ledger) prove(action, subject, detail string, at time.Time) {
 	l.mu.Lock()
@@ -271,7 +293,7 @@ func (l *ledger) settle(lane *lane, row peer.Row, at time.Time) {
 func (l *ledger) up(lane *lane, row peer.Row) {
 	span := row.Span
 	if lane.down {
-		lane.forgiveKilled()
+		l.rows.put(lane.unwritten()...)
 		l.rows.put(lane.missing(lane.since, "their rows did not arrive")...)
 		l.rows.put(lane.skipped(row.Due)...)
 		l.rows.put(record.Span{
@@ -279,7 +301,8 @@ func (l *ledger) up(lane *lane, row peer.Row) {
 			Action: lane.restart, Detail: lane.why,
 		})
 	}
-	lane.down, lane.killed, lane.ended, lane.why, lane.good = false, false, false, "", false
+	lane.down, lane.killed, lane.cut = false, false, false
+	lane.ended, lane.why, lane.good = false, "", false
 	l.rows.put(span)
 	if lane.restart != "" {
 		l.proof(lane.restart, span.Source, "a new process runs", span.To)
@@ -374,7 +397,7 @@ func (l *ledger) close(reached time.Duration) {
 			}
 			continue
 		}
-		lane.forgiveKilled()
+		l.rows.put(lane.unwritten()...)
 		l.rows.put(lane.missing(min(lane.since, reached), "their rows did not arrive")...)
 		due := make([]int64, len(lane.streams))
 		for i, s := range lane.streams {
@@ -396,6 +419,35 @@ func (l *ledger) restarting(pod string, action scenarios.Action) {
 	defer l.mu.Unlock()
 	lane := l.lanes[pod]
 	lane.ordered, lane.reason = action.ID, "restart ("+action.Mode+")"
+}
+
+// stopping notes that a node is about to be stopped by an action. Its pods' next end is the
+// action's.
+func (l *ledger) stopping(action scenarios.Action) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, lane := range l.order {
+		if lane.pod.Node == action.Node {
+			lane.ordered, lane.reason = action.ID, "its node was stopped"
+		}
+	}
+}
+
+// stopped notes that a node was stopped at an instant, and that its pods' processes were killed by
+// that.
+func (l *ledger) stopped(node string, at time.Time) {
+	for _, lane := range l.order {
+		if lane.pod.Node == node {
+			l.killed(lane.pod.Name, at)
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, lane := range l.order {
+		if lane.pod.Node == node { // of one that was down already, the next end is its own
+			lane.ordered, lane.reason, lane.cut = "", "", lane.killed
+		}
+	}
 }
 
 // killed notes that a pod's process was killed at an instant: what it had not written is lost.

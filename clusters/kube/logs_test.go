@@ -44,7 +44,13 @@ type podAPI struct {
 // serve starts the API server and returns a client of it.
 func (a *podAPI) serve(t *testing.T) kubernetes.Interface {
 	t.Helper()
-	server := httptest.NewServer(a)
+	return clientOf(t, a)
+}
+
+// clientOf starts a server and returns a client that takes it for an API server.
+func clientOf(t *testing.T, api http.Handler) kubernetes.Interface {
+	t.Helper()
+	server := httptest.NewServer(api)
 	transport := &http.Transport{}
 	t.Cleanup(func() {
 		transport.CloseIdleConnections()

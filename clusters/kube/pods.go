@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -145,6 +147,22 @@ func (r *roster) tail(planned string) []string {
 		return f.talk()
 	}
 	return nil
+}
+
+// whereabouts says which node of the cluster each pod runs on.
+func (r *roster) whereabouts() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	guests := map[string][]string{}
+	for planned, pod := range r.current {
+		guests[pod.Spec.NodeName] = append(guests[pod.Spec.NodeName], planned)
+	}
+	var said []string
+	for _, node := range slices.Sorted(maps.Keys(guests)) {
+		slices.Sort(guests[node])
+		said = append(said, node+" runs "+strings.Join(guests[node], ", "))
+	}
+	return strings.Join(said, "; ")
 }
 
 // await waits until ok says so of the pods, which it is asked of at each change.

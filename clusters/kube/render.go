@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -23,11 +24,14 @@ import (
 	"github.com/certquake/certquake/workloads/peer"
 )
 
-// The labels of every object that is made for a run. The pod label holds a pod's planned name.
+// The labels of every object that is made for a run. The pod label holds a pod's planned name. The
+// run label is of clusters that outlive a run; what has no namespace is then labelled with one.
 const (
 	labelManaged  = "app.kubernetes.io/managed-by"
 	labelWorkload = "certquake.dev/workload"
 	labelPod      = "certquake.dev/pod"
+	labelRun      = "certquake.dev/run"
+	labelHome     = "certquake.dev/namespace"
 	managedBy     = "certquake"
 )
 
@@ -46,8 +50,11 @@ const (
 // attemptDeadline is how long one attempt to connect may take.
 const attemptDeadline = 5 * time.Second
 
-// Manifests returns a scenario's own objects in the order in which they can be applied.
-func Manifests(plan scenarios.Plan) []k8s.Object {
+// Manifests returns a scenario's own objects in the order in which they can be applied. But for
+// their namespaces, and a label of the run where clusters outlive one, they are as given.
+func Manifests(plan scenarios.Plan, target clusters.Target) []k8s.Object {
+	where := newPlaces(plan, &target)
+	plan = where.move(plan)
 	var objects []k8s.Object
 	for i := range plan.World.ClusterIssuers {
 		objects = append(objects, typed(&plan.World.ClusterIssuers[i], "ClusterIssuer"))
@@ -57,6 +64,20 @@ func Manifests(plan scenarios.Plan) []k8s.Object {
 	}
 	for i := range plan.World.Certificates {
 		objects = append(objects, typed(&plan.World.Certificates[i], "Certificate"))
+	}
+	if target.Run == "" {
+		return objects
+	}
+	for _, object := range objects {
+		named := maps.Clone(object.GetLabels())
+		if named == nil {
+			named = map[string]string{}
+		}
+		maps.Copy(named, runMarks(target.Run))
+		if object.GetNamespace() == "" {
+			named[labelHome] = where.watched()[0]
+		}
+		object.SetLabels(named)
 	}
 	return objects
 }
@@ -72,19 +93,28 @@ func typed(object k8s.Object, kind string) k8s.Object {
 // whose nodes and image the Target names: one headless Service a workload, and one Deployment a
 // pod, since each pod has a node, an identity and a schedule of its own.
 func Workloads(plan scenarios.Plan, target clusters.Target) ([]k8s.Object, error) {
+	plan = newPlaces(plan, &target).move(plan)
 	var objects []k8s.Object
 	groups := map[string]scenarios.PeerGroup{}
 	for _, group := range plan.Peers {
 		groups[group.Workload] = group
-		objects = append(objects, service(group))
+		objects = append(objects, service(group, target.Run))
 	}
 	for _, pod := range plan.Pods {
 		config, err := json.Marshal(peerConfig(plan, groups, pod))
 		if err != nil {
 			return nil, fmt.Errorf("configure pod %s: %w", pod.Name, err)
 		}
-		node := target.Nodes[pod.Node]
-		objects = append(objects, deployment(groups[pod.Workload], pod, node, target.Image, config))
+		made := deployment(groups[pod.Workload], pod, target.Run)
+		spec := &made.Spec.Template.Spec
+		spec.Containers = []corev1.Container{container(target.Image, config)}
+		if target.Spread {
+			spread(spec, made.Labels)
+		} else {
+			spec.NodeSelector = map[string]string{corev1.LabelHostname: target.Nodes[pod.Node]}
+			spec.Tolerations = tolerations()
+		}
+		objects = append(objects, made)
 	}
 	return objects, nil
 }
@@ -96,7 +126,7 @@ func Render(plan scenarios.Plan, target clusters.Target) ([]byte, error) {
 		return nil, err
 	}
 	var out bytes.Buffer
-	for _, object := range append(Manifests(plan), workloads...) {
+	for _, object := range append(Manifests(plan, target), workloads...) {
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 		if err != nil {
 			return nil, fmt.Errorf("render %s: %w", object.GetName(), err)
@@ -112,17 +142,41 @@ func Render(plan scenarios.Plan, target clusters.Target) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-func marks(workload string) map[string]string {
-	return map[string]string{labelManaged: managedBy, labelWorkload: workload}
+// RunLabels returns the labels of everything that a run makes on a cluster that outlives it.
+func RunLabels(run string) map[string]string { return runMarks(run) }
+
+// RunOf returns the run that made an object, "" if none says so.
+func RunOf(object metav1.Object) string {
+	named := object.GetLabels()
+	if named[labelManaged] != managedBy {
+		return ""
+	}
+	return named[labelRun]
+}
+
+// runMarks returns the labels of what a run makes; the run is "" on a cluster that ends with it.
+func runMarks(run string) map[string]string {
+	named := map[string]string{labelManaged: managedBy}
+	if run != "" {
+		named[labelRun] = run
+	}
+	return named
+}
+
+func marks(workload, run string) map[string]string {
+	named := runMarks(run)
+	named[labelWorkload] = workload
+	return named
 }
 
 // service returns the headless Service by which peers find each other. Like Akka's it publishes
 // addresses that are not ready: a kubelet that is held must not cut its pods off.
-func service(group scenarios.PeerGroup) *corev1.Service {
+func service(group scenarios.PeerGroup, run string) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: group.Workload, Namespace: group.Namespace, Labels: marks(group.Workload),
+			Name: group.Workload, Namespace: group.Namespace,
+			Labels: marks(group.Workload, run),
 		},
 		Spec: corev1.ServiceSpec{
 			ClusterIP: corev1.ClusterIPNone, PublishNotReadyAddresses: true,
@@ -135,10 +189,9 @@ func service(group scenarios.PeerGroup) *corev1.Service {
 	}
 }
 
-func deployment(
-	group scenarios.PeerGroup, pod scenarios.Pod, node, image string, config []byte,
-) *appsv1.Deployment {
-	named := marks(group.Workload)
+// deployment returns the Deployment of one planned pod, without a container and a place yet.
+func deployment(group scenarios.PeerGroup, pod scenarios.Pod, run string) *appsv1.Deployment {
+	named := marks(group.Workload, run)
 	named[labelPod] = pod.Name
 	_, secretName, _ := strings.Cut(group.Secret, "/")
 	return &appsv1.Deployment{
@@ -154,8 +207,6 @@ func deployment(
 				ObjectMeta: metav1.ObjectMeta{Labels: named},
 				Spec: corev1.PodSpec{
 					Hostname: pod.Name, Subdomain: group.Workload,
-					NodeSelector:                  map[string]string{corev1.LabelHostname: node},
-					Tolerations:                   tolerations(),
 					AutomountServiceAccountToken:  new(false),
 					EnableServiceLinks:            new(false),
 					TerminationGracePeriodSeconds: new(gracePeriod),
@@ -166,7 +217,6 @@ func deployment(
 							Type: corev1.SeccompProfileTypeRuntimeDefault,
 						},
 					},
-					Containers: []corev1.Container{container(image, config)},
 					Volumes: []corev1.Volume{
 						{Name: "credential", VolumeSource: corev1.VolumeSource{
 							Secret: &corev1.SecretVolumeSource{
@@ -189,6 +239,27 @@ func tolerations() []corev1.Toleration {
 	return []corev1.Toleration{
 		{Key: corev1.TaintNodeNotReady, Operator: corev1.TolerationOpExists},
 		{Key: corev1.TaintNodeUnreachable, Operator: corev1.TolerationOpExists},
+	}
+}
+
+// spread has a workload's pods be put on nodes in turn, as far as nodes can be found: a pod that
+// waits for the one node that would keep the balance helps nobody. No node is tolerated that others
+// avoid, but a pod is not evicted within minutes of a node's last word either.
+func spread(spec *corev1.PodSpec, named map[string]string) {
+	fellows := map[string]string{}
+	for _, label := range []string{labelManaged, labelRun, labelWorkload} {
+		if value := named[label]; value != "" {
+			fellows[label] = value
+		}
+	}
+	spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+		MaxSkew: 1, TopologyKey: corev1.LabelHostname,
+		WhenUnsatisfiable: corev1.ScheduleAnyway,
+		LabelSelector:     &metav1.LabelSelector{MatchLabels: fellows},
+	}}
+	spec.Tolerations = tolerations()
+	for i := range spec.Tolerations {
+		spec.Tolerations[i].Effect = corev1.TaintEffectNoExecute
 	}
 }
 

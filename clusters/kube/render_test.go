@@ -237,7 +237,7 @@ func TestAssociates(t *testing.T) {
 func TestManifests(t *testing.T) {
 	t.Parallel()
 	var got []string
-	for _, object := range Manifests(akka(t)) {
+	for _, object := range Manifests(akka(t), clusters.Target{}) {
 		got = append(got, object.GetObjectKind().GroupVersionKind().Kind+" "+object.GetName())
 	}
 	assert.Equal(t, []string{

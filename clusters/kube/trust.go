@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -181,7 +180,7 @@ func (s *secret) lacks(c *content) map[string][]byte {
 func (w *world) patch(
 	ctx context.Context, name string, change func(*content) map[string][]byte,
 ) error {
-	namespace, short, _ := strings.Cut(name, "/")
+	namespace, short := w.places.split(name)
 	return insist(ctx, func() error {
 		w.ledger.mu.Lock()
 		c := w.ledger.secrets[name].current()
@@ -216,7 +215,7 @@ func (w *world) removeSecrets(ctx context.Context, action scenarios.Action) erro
 		if !exists {
 			continue // nothing to delete, so nothing is proved
 		}
-		namespace, short, _ := strings.Cut(name, "/")
+		namespace, short := w.places.split(name)
 		err := insist(ctx, func() error {
 			return w.native.CoreV1().Secrets(namespace).Delete(ctx, short, metav1.DeleteOptions{})
 		})

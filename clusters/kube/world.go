@@ -46,7 +46,12 @@ type world struct {
 	native kubernetes.Interface
 	ledger *ledger
 	roster *roster
+	places places
+	clocks clocks
 	base   time.Time
+
+	skips func(scenarios.Action) string // says why an action is not performed; nil if all are
+	broom *broom                        // of a cluster that is Shared, else nil
 
 	ctx    context.Context //nolint:containedctx // of everything that goes on beside the calls
 	cancel context.CancelFunc
@@ -60,7 +65,7 @@ type world struct {
 	seen    chan struct{}                 // closed and replaced at each write of a Secret
 	skews   map[string]time.Duration      // by planned pod
 	holding map[string]bool               // planned nodes whose kubelet is held
-	away    bool                          // the API server was stopped and not started again
+	unended []scenarios.Action            // that others are to end, and have not
 }
 
 // Open implements harness.Backend: it brings a cluster up, applies the scenario's manifests, starts
@@ -75,6 +80,9 @@ func (b *Backend) Open(
 	w, err := newWorld(ctx, plan, target, sink)
 	if err != nil {
 		return nil, errors.Join(err, down(ctx, target))
+	}
+	if b.provider.Partial {
+		w.skips = b.impossible
 	}
 	if err := w.open(ctx); err != nil {
 		return nil, errors.Join(w.explain(err), w.leave(ctx))
@@ -100,6 +108,11 @@ func down(ctx context.Context, target *clusters.Target) error {
 func newWorld(
 	ctx context.Context, plan scenarios.Plan, target *clusters.Target, sink record.Sink,
 ) (*world, error) {
+	if target.Shared && target.Run == "" {
+		lent := *target
+		lent.Run = NewRun()
+		target = &lent
+	}
 	config := rest.CopyConfig(target.Config)
 	config.QPS, config.Burst = 500, 1000 // one harness must not wait for itself
 	client, err := klient.New(config)
@@ -113,11 +126,16 @@ func newWorld(
 	inner, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	w := &world{
 		plan: plan, target: target, sink: sink, client: client, native: native,
-		ledger: newLedger(plan), ctx: inner, cancel: cancel,
+		ledger: newLedger(plan), places: newPlaces(plan, target), ctx: inner, cancel: cancel,
 		queues: map[int]chan scenarios.Action{}, seen: make(chan struct{}),
 		skews: map[string]time.Duration{}, holding: map[string]bool{},
 	}
 	w.roster = newRoster(inner, native, w.ledger)
+	if target.Shared {
+		if w.broom, err = newBroom(config, plan, target); err != nil {
+			return nil, err
+		}
+	}
 	return w, addCertManager(client.Resources().GetScheme())
 }
 
@@ -140,6 +158,11 @@ func (w *world) open(ctx context.Context) error {
 }
 
 func (w *world) openSteps(ctx context.Context) error {
+	if w.broom != nil {
+		if err := w.broom.makeRoom(ctx, w.plan, *w.target); err != nil {
+			return err
+		}
+	}
 	if err := w.watch(ctx); err != nil {
 		return err
 	}
@@ -171,59 +194,89 @@ func (w *world) watch(ctx context.Context) error {
 		w.unwatch()
 	}
 	inner, cancel := context.WithCancel(w.ctx)
-	secrets := informers.NewSharedInformerFactory(w.native, 0)
-	pods := informers.NewSharedInformerFactoryWithOptions(w.native, 0,
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.LabelSelector = labelManaged + "=" + managedBy
-		}))
+	var all []watched
+	for _, namespace := range w.places.watched() {
+		one, err := w.watchNamespace(namespace)
+		if err != nil {
+			cancel()
+			return err
+		}
+		all = append(all, one)
+	}
 	w.unwatch = func() {
 		cancel()
-		secrets.Shutdown()
-		pods.Shutdown()
+		for _, one := range all {
+			one.secrets.Shutdown()
+			one.pods.Shutdown()
+		}
 	}
-	_, err := secrets.Core().V1().Secrets().Informer().AddEventHandler(handler(
-		func(s *corev1.Secret) { w.sawSecret(s.Namespace+"/"+s.Name, s) },
-		func(s *corev1.Secret) { w.sawSecret(s.Namespace+"/"+s.Name, nil) }))
-	if err != nil {
-		return fmt.Errorf("watch Secrets: %w", err)
-	}
-	_, err = pods.Core().V1().Pods().Informer().AddEventHandler(
-		handler(w.roster.saw, w.roster.lost))
-	if err != nil {
-		return fmt.Errorf("watch pods: %w", err)
-	}
-	for _, factory := range []informers.SharedInformerFactory{secrets, pods} {
-		factory.Start(inner.Done())
-		for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
-			if !synced {
-				return fmt.Errorf("%w: no list of %s arrives", clusters.ErrBroken, kind)
+	for _, one := range all {
+		for _, factory := range []informers.SharedInformerFactory{one.secrets, one.pods} {
+			factory.Start(inner.Done())
+			for kind, synced := range factory.WaitForCacheSync(ctx.Done()) {
+				if !synced {
+					return fmt.Errorf("%w: no list of %s arrives", clusters.ErrBroken, kind)
+				}
 			}
 		}
 	}
 	if !again {
 		return nil
 	}
-	return w.missed(secrets, pods)
+	return w.missed(all)
+}
+
+// watched is what is followed in one namespace, or in all of a cluster that is the run's alone.
+type watched struct {
+	secrets, pods informers.SharedInformerFactory
+}
+
+// watchNamespace prepares to follow the Secrets and pods of a namespace, "" for all.
+func (w *world) watchNamespace(namespace string) (watched, error) {
+	within := informers.WithNamespace(namespace)
+	one := watched{
+		secrets: informers.NewSharedInformerFactoryWithOptions(w.native, 0, within),
+		pods: informers.NewSharedInformerFactoryWithOptions(w.native, 0, within,
+			informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+				o.LabelSelector = labels.FormatLabels(runMarks(w.target.Run))
+			})),
+	}
+	_, err := one.secrets.Core().V1().Secrets().Informer().AddEventHandler(handler(
+		func(s *corev1.Secret) { w.sawSecret(w.places.join(s.Namespace, s.Name), s) },
+		func(s *corev1.Secret) { w.sawSecret(w.places.join(s.Namespace, s.Name), nil) }))
+	if err != nil {
+		return one, fmt.Errorf("watch Secrets: %w", err)
+	}
+	_, err = one.pods.Core().V1().Pods().Informer().AddEventHandler(
+		handler(w.roster.saw, w.roster.lost))
+	if err != nil {
+		return one, fmt.Errorf("watch pods: %w", err)
+	}
+	return one, nil
 }
 
 // missed takes note of what was deleted while nobody watched.
-func (w *world) missed(secrets, pods informers.SharedInformerFactory) error {
-	held, err := secrets.Core().V1().Secrets().Lister().List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("list Secrets: %w", err)
-	}
+func (w *world) missed(all []watched) error {
 	exists := map[string]bool{}
-	for _, s := range held {
-		exists[s.Namespace+"/"+s.Name] = true
+	var running []*corev1.Pod
+	for _, one := range all {
+		held, err := one.secrets.Core().V1().Secrets().Lister().List(labels.Everything())
+		if err != nil {
+			return fmt.Errorf("list Secrets: %w", err)
+		}
+		for _, s := range held {
+			exists[w.places.join(s.Namespace, s.Name)] = true
+		}
+		pods, err := one.pods.Core().V1().Pods().Lister().List(labels.Everything())
+		if err != nil {
+			return fmt.Errorf("list pods: %w", err)
+		}
+		running = append(running, pods...)
 	}
 	for name := range w.ledger.secrets {
 		if !exists[name] {
 			w.sawSecret(name, nil)
 		}
-	}
-	running, err := pods.Core().V1().Pods().Lister().List(labels.Everything())
-	if err != nil {
-		return fmt.Errorf("list pods: %w", err)
 	}
 	w.roster.only(running)
 	return nil
@@ -263,12 +316,14 @@ func (w *world) sawSecret(name string, object *corev1.Secret) {
 func (w *world) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beginLimit)
 	defer cancel()
-	w.base = time.Now().Add(lead)
+	zero := time.Now() // of the clock that nodes' are compared with, and that base is read on
+	compared := w.compareClocks(ctx, zero)
+	w.base = zero.Add(time.Since(zero) + lead)
 	problems := make(chan error, len(w.plan.Pods))
 	for _, pod := range w.plan.Pods {
 		go func() {
 			_, err := w.roster.tell(ctx, pod.Name, peer.PathBegin,
-				peer.Begin{Base: w.base, Fresh: true})
+				peer.Begin{Base: w.beginOf(ctx, pod.Name), Fresh: true})
 			problems <- err
 		}()
 	}
@@ -284,6 +339,8 @@ func (w *world) begin(ctx context.Context) error {
 			clusters.ErrBroken, len(w.plan.Pods), late.Round(time.Millisecond))
 	}
 	w.ledger.begin(w.base)
+	w.ledger.unlike(w.target.Unlike)
+	w.ledger.compared(0, compared)
 	w.roster.greet(w.welcome)
 	return w.wait(ctx, w.base)
 }
@@ -294,7 +351,8 @@ func (w *world) welcome(planned string) {
 	skew := w.skews[planned]
 	w.mu.Unlock()
 	// Whoever waits for the pod sees that it never starts; there is no one to tell here.
-	_, _ = w.roster.tell(w.ctx, planned, peer.PathBegin, peer.Begin{Base: w.base, Skew: skew})
+	_, _ = w.roster.tell(w.ctx, planned, peer.PathBegin,
+		peer.Begin{Base: w.beginOf(w.ctx, planned), Skew: skew})
 }
 
 // Sleep implements harness.World.
@@ -348,6 +406,7 @@ func (w *world) readable(planned string) bool {
 func (w *world) Close(ctx context.Context) error {
 	reached := min(time.Since(w.base), w.plan.Horizon)
 	w.drain(ctx, reached)
+	w.ledger.compared(reached, w.compareClocks(ctx, w.base))
 	w.ledger.close(reached)
 	err := w.record(time.Now(), true)
 	return errors.Join(err, w.leave(ctx))
@@ -379,7 +438,18 @@ func (w *world) drain(ctx context.Context, reached time.Duration) {
 // leave ends everything that Open began.
 func (w *world) leave(ctx context.Context) error {
 	w.cancel()
+	var left error
+	if w.broom != nil {
+		w.rest() // so that nothing is made behind the broom
+		left = w.broom.clear(ctx)
+	}
 	err := down(ctx, w.target)
+	w.rest()
+	return errors.Join(left, err)
+}
+
+// rest waits until nothing goes on any more, after cancel.
+func (w *world) rest() {
 	w.watching.Lock()
 	if w.unwatch != nil {
 		w.unwatch() // nothing is begun after the last that is seen
@@ -387,5 +457,4 @@ func (w *world) leave(ctx context.Context) error {
 	w.watching.Unlock()
 	w.tasks.Wait()
 	w.roster.tasks.Wait()
-	return err
 }

@@ -48,23 +48,24 @@ type Env struct {
 	Stderr   io.Writer // talk: progress and errors
 	Backends []Backend // the first one is the default
 	Version  string
+	// Image makes the image of a program, or for "" of the workload program that it finds or
+	// builds. It is nil in a build without images.
+	Image func(ctx context.Context, program string) (Image, error)
 }
 
 // secondSignal is how long further signals are passed over after the first: timeout(1) and some
 // shells send one to the process and again to its group.
 const secondSignal = time.Second
 
-// Program is Main for this process: its arguments, its streams and its signals. The first interrupt
-// ends a run in order, the next one ends the process.
-func Program(version string, backends ...Backend) int {
+// Program is Main for this process, whose arguments and streams it adds to env, and whose signals
+// it heeds. The first interrupt ends a run in order, the next one ends the process.
+func Program(env Env) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM,
 		syscall.SIGHUP) // whose terminal was closed still gets a report
 	defer stop()
 	context.AfterFunc(ctx, func() { time.AfterFunc(secondSignal, stop) })
-	return Main(ctx, Env{
-		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Backends: backends, Version: version,
-	})
+	env.Args, env.Stdin, env.Stdout, env.Stderr = os.Args[1:], os.Stdin, os.Stdout, os.Stderr
+	return Main(ctx, env)
 }
 
 // Main runs the command line and returns the exit code. It returns within seconds once ctx is done:
@@ -100,7 +101,7 @@ func conclude(stderr io.Writer, err error) int {
 		errors.Is(err, errInterrupted) {
 		return ExitInconclusive
 	}
-	if _, ok := errors.AsType[*usageError](err); ok {
+	if _, ok := errors.AsType[*usageError](err); ok || errors.Is(err, harness.ErrSettings) {
 		return ExitUsage
 	}
 	return ExitFail

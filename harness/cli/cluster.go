@@ -50,7 +50,7 @@ the nodes of a scenario or of your own, for kubectl and for programs under devel
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newClusterUp(env), newClusterDown(env), newClusterKubeconfig(env),
-		newClusterList(env), newClusterKeep(env))
+		newClusterList(env), newClusterPrune(env), newClusterKeep(env))
 	return cmd
 }
 

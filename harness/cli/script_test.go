@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
 	"os/exec"
@@ -19,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/cli"
 	"github.com/certquake/certquake/harness/sim"
 )
@@ -27,9 +29,31 @@ import (
 // goroutines left behind by the tests in this one.
 func TestMain(m *testing.M) {
 	testscript.Main(leakless{m}, map[string]func(){
-		"certquake":         func() { os.Exit(cli.Program("v0.0.0-test", sim.New())) },
-		"certquake-keeping": func() { os.Exit(cli.Program("v0", sim.New(), keeping{sim.New()})) },
+		"certquake":         func() { os.Exit(cli.Program(simulating("v0.0.0-test"))) },
+		"certquake-keeping": func() { os.Exit(cli.Program(simulating("v0", keeping{sim.New()}))) },
 	})
+}
+
+// simulating is a build with the simulator and further backends.
+func simulating(version string, further ...cli.Backend) cli.Env {
+	return cli.Env{
+		Version: version, Backends: append([]cli.Backend{sim.New()}, further...), Image: imageOf,
+	}
+}
+
+// imageOf makes an image that is the program's name. There is none of a program called broken.
+func imageOf(ctx context.Context, program string) (cli.Image, error) {
+	switch program {
+	case "":
+		harness.Say(ctx, "building the workload program")
+		program = "workload"
+	case "broken":
+		return cli.Image{}, errors.New("broken is no program for Linux")
+	}
+	return cli.Image{
+		Ref: "certquake/workload:0123", Digest: "sha256:4567",
+		Write: func(path string) error { return os.WriteFile(path, []byte(program), 0o600) },
+	}, nil
 }
 
 // leakless is a testing.M that fails when goroutines are left.
@@ -206,6 +230,7 @@ func TestExamples(t *testing.T) {
 	}
 	commands := []string{
 		"", "run", "plan", "validate", "report", "list", "schema", "completion", "version", "help",
+		"image",
 	}
 	for _, name := range commands {
 		t.Run("certquake "+name, func(t *testing.T) {

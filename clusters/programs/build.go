@@ -1,4 +1,4 @@
-package embedded
+package programs
 
 import (
 	"bytes"
@@ -27,8 +27,12 @@ const tailMax = 2000
 // modulePath is what go.mod of a checkout says first.
 const modulePath = "module github.com/certquake/certquake\n"
 
-// controlPlaneFolder is the control plane's module in a checkout.
-const controlPlaneFolder = "clusters/embedded/controlplane"
+// markFile is in every checkout, and in no copy of the module that go keeps: what is built from
+// that has no place to go.
+const markFile = "clusters/embedded/controlplane/go.mod"
+
+// outputMax is how long the rest of the output of a build that was cut short is waited for.
+const outputMax = 5 * time.Second
 
 // checkout is a folder with the sources of certquake.
 type checkout struct{ root string }
@@ -40,7 +44,7 @@ func checkoutAbove(dir string) (checkout, bool) {
 	for {
 		text, err := os.ReadFile(filepath.Join(dir, "go.mod")) //nolint:gosec // to recognise it
 		if err == nil && bytes.HasPrefix(text, []byte(modulePath)) {
-			_, err = os.Stat(filepath.Join(dir, controlPlaneFolder, "go.mod"))
+			_, err = os.Stat(filepath.Join(dir, markFile))
 			return checkout{dir}, err == nil
 		}
 		parent := filepath.Dir(dir)
@@ -51,40 +55,40 @@ func checkoutAbove(dir string) (checkout, bool) {
 	}
 }
 
-// step is one command of a build.
-type step struct {
-	what     string
-	programs []string // that it makes
-	sources  []string // folders and files below the root that they are made of
-	dir      string   // below the root
-	args     []string // of go
+// say tells people about a checkout.
+func (c checkout) say(ctx context.Context, format string, args ...any) {
+	harness.Say(ctx, "%s: "+format, append([]any{c.root}, args...)...)
 }
 
-// steps are what `make embedded` does. The control plane's flags are known to its own build program
-// alone: other ones would compile all of Kubernetes again.
-func (c checkout) steps() []step {
-	return []step{{
-		what:     "the embedded Kubernetes (minutes at first, later seconds)",
-		programs: []string{programControlPlane, programContainer},
-		sources:  []string{controlPlaneFolder},
-		dir:      controlPlaneFolder,
-		args:     []string{"run", "./build", "-o", c.bin()},
-	}, {
-		what:     "the workload program",
-		programs: []string{programWorkload},
-		sources:  []string{"go.mod", "go.sum", "workloads", "harness/record"},
-		dir:      ".",
-		args: []string{
-			"build", "-trimpath", "-ldflags", "-s -w",
-			"-o", filepath.Join(c.bin(), programWorkload),
-			"./workloads/cmd/workload",
+// Step is one command of go that makes programs in a checkout.
+type Step struct {
+	What     string   // it builds, for people
+	Programs []string // that it makes
+	Sources  []string // folders and files of the checkout that they are made of
+	Dir      string   // of the checkout in which go is started
+	// Args returns the arguments of go that put the programs into the folder bin.
+	Args func(bin string) []string
+}
+
+// WorkloadStep makes the program of all pods, as `make workload` does.
+func WorkloadStep() Step {
+	return Step{
+		What:     "the workload program",
+		Programs: []string{WorkloadName},
+		Sources:  []string{"go.mod", "go.sum", "workloads", "harness/record"},
+		Dir:      ".",
+		Args: func(bin string) []string {
+			return []string{
+				"build", "-trimpath", "-ldflags", "-s -w",
+				"-o", filepath.Join(bin, WorkloadName), "./workloads/cmd/workload",
+			}
 		},
-	}}
+	}
 }
 
 // build builds the programs that are missing or older than a source, one process at a time. Without
 // a go command it makes do with what is there.
-func (c checkout) build(ctx context.Context) error {
+func (k Kit) build(ctx context.Context, c checkout) error {
 	if err := os.MkdirAll(c.bin(), 0o755); err != nil { //nolint:gosec // programs, for everybody
 		return fmt.Errorf("make a folder for the programs: %w", err)
 	}
@@ -93,7 +97,7 @@ func (c checkout) build(ctx context.Context) error {
 		return fmt.Errorf("wait for another build: %w", err)
 	}
 	defer unlock()
-	for _, step := range c.steps() {
+	for _, step := range k.Steps {
 		fresh, err := c.fresh(step)
 		if err != nil {
 			return fmt.Errorf("look for newer sources: %w", err)
@@ -101,7 +105,7 @@ func (c checkout) build(ctx context.Context) error {
 		if fresh {
 			continue
 		}
-		if err := c.run(ctx, step); err != nil {
+		if err := k.run(ctx, c, step); err != nil {
 			return err
 		}
 	}
@@ -117,7 +121,7 @@ func (c checkout) lock(ctx context.Context) (unlock func(), err error) {
 	tick := time.NewTicker(lockEvery)
 	defer tick.Stop()
 	for told := false; ; told = true {
-		free, err := tryLock(file)
+		free, err := TryLock(file)
 		if free {
 			return func() { _ = file.Close() }, nil
 		}
@@ -136,9 +140,9 @@ func (c checkout) lock(ctx context.Context) (unlock func(), err error) {
 }
 
 // fresh reports whether every program of the step is newer than every source.
-func (c checkout) fresh(step step) (bool, error) {
+func (c checkout) fresh(step Step) (bool, error) {
 	oldest := time.Time{}
-	for _, name := range step.programs {
+	for _, name := range step.Programs {
 		info, err := os.Stat(filepath.Join(c.bin(), name))
 		if errors.Is(err, fs.ErrNotExist) {
 			return false, nil
@@ -150,7 +154,7 @@ func (c checkout) fresh(step step) (bool, error) {
 			oldest = info.ModTime()
 		}
 	}
-	for _, source := range step.sources {
+	for _, source := range step.Sources {
 		newest, err := newest(filepath.Join(c.root, source))
 		if err != nil || !newest.Before(oldest) {
 			return false, err
@@ -186,21 +190,22 @@ func isSource(path string) bool {
 }
 
 // run carries the step out and says every few seconds that it goes on.
-func (c checkout) run(ctx context.Context, step step) error {
+func (k Kit) run(ctx context.Context, c checkout, step Step) error {
 	tool, err := exec.LookPath("go")
 	if err != nil {
-		return c.makeDo(ctx, step, err)
+		return k.makeDo(ctx, c, step, err)
 	}
-	c.say(ctx, "building %s", step.what)
+	c.say(ctx, "building %s", step.What)
+	args := step.Args(c.bin())
 	began := time.Now()
 	var out bytes.Buffer
 	//nolint:gosec // go itself, with arguments of our own
-	build := exec.CommandContext(ctx, tool, step.args...)
-	build.Dir = filepath.Join(c.root, step.dir)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	build := exec.CommandContext(ctx, tool, args...)
+	build.Dir = filepath.Join(c.root, step.Dir)
+	build.Env = append(os.Environ(), "GOOS=linux", "CGO_ENABLED=0")
 	build.Stdout, build.Stderr = &out, &out
-	build.SysProcAttr = ownGroup() // ends as a whole, and with us only
-	build.Cancel = func() error { killGroup(build.Process.Pid); return nil }
+	build.SysProcAttr = OwnGroup() // ends as a whole, and with us only
+	build.Cancel = func() error { KillGroup(build.Process.Pid); return nil }
 	build.WaitDelay = outputMax
 	ended := make(chan error, 1)
 	go func() { ended <- build.Run() }()
@@ -209,15 +214,15 @@ func (c checkout) run(ctx context.Context, step step) error {
 	for {
 		select {
 		case <-tick.C:
-			harness.Say(ctx, "still building %s: %s", step.what,
+			harness.Say(ctx, "still building %s: %s", step.What,
 				time.Since(began).Round(time.Second))
 		case err := <-ended:
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			if err != nil {
-				return fmt.Errorf("build %s: (cd %s && CGO_ENABLED=0 go %s): %w\n%s", step.what,
-					build.Dir, strings.Join(step.args, " "), err, tail(out.Bytes()))
+				return fmt.Errorf("build %s: (cd %s && GOOS=linux CGO_ENABLED=0 go %s): %w\n%s",
+					step.What, build.Dir, strings.Join(args, " "), err, tail(out.Bytes()))
 			}
 			harness.Say(ctx, "built in %s", time.Since(began).Round(time.Second))
 			return c.stamp(step, began)
@@ -227,8 +232,8 @@ func (c checkout) run(ctx context.Context, step step) error {
 
 // stamp dates the programs to when their build began: what was changed later is not in them. Go
 // leaves a program alone for which nothing has changed.
-func (c checkout) stamp(step step, began time.Time) error {
-	for _, name := range step.programs {
+func (c checkout) stamp(step Step, began time.Time) error {
+	for _, name := range step.Programs {
 		if err := os.Chtimes(filepath.Join(c.bin(), name), began, began); err != nil {
 			return fmt.Errorf("date a program: %w", err)
 		}
@@ -237,16 +242,16 @@ func (c checkout) stamp(step step, began time.Time) error {
 }
 
 // makeDo takes programs that may be out of date, where they cannot be built.
-func (c checkout) makeDo(ctx context.Context, step step, cause error) error {
-	for _, name := range step.programs {
+func (k Kit) makeDo(ctx context.Context, c checkout, step Step, cause error) error {
+	for _, name := range step.Programs {
 		if _, err := os.Stat(filepath.Join(c.bin(), name)); err != nil {
-			return fmt.Errorf("%w in %s, and no go to build them (%w): install Go from "+
-				"https://go.dev/dl and type: make -C %s embedded", errNoPrograms, c.bin(), cause,
-				c.root)
+			return fmt.Errorf("%w %s in %s, and no go to build them (%w): install Go from "+
+				"https://go.dev/dl and type: make -C %s %s", ErrNone, k.For, c.bin(), cause,
+				c.root, k.Make)
 		}
 	}
 	c.say(ctx, "%s may be older than the sources, and there is no go to build it anew",
-		strings.Join(step.programs, " and "))
+		strings.Join(step.Programs, " and "))
 	return nil
 }
 

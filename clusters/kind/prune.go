@@ -1,0 +1,101 @@
+package kind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	kindcluster "sigs.k8s.io/kind/pkg/cluster"
+)
+
+// Prune removes what killed processes of this user left: clusters that were not to stay and whose
+// process does not live, and what is left of those that stayed and were removed by other means. It
+// returns a line for each.
+func (Options) Prune(ctx context.Context) (removed []string, err error) {
+	home, err := homeDir()
+	if err != nil {
+		return nil, err
+	}
+	left, err := leftovers(ctx, home, func(h *holding) bool { return !h.facts.Kept || h.gone() })
+	return removeAll(ctx, left, err)
+}
+
+// Remove removes clusters that stayed, by their names, and reports each that is gone.
+func (Options) Remove(ctx context.Context, names []string) (removed []string, err error) {
+	home, err := homeDir()
+	if err != nil {
+		return nil, err
+	}
+	chosen, err := leftovers(ctx, home, func(h *holding) bool {
+		return slices.Contains(names, h.name)
+	})
+	for _, name := range names {
+		if !slices.ContainsFunc(chosen, func(h *holding) bool { return h.name == name }) {
+			err = errors.Join(err, fmt.Errorf("no cluster %s that nobody uses is in %s", name,
+				home))
+		}
+	}
+	return removeAll(ctx, chosen, err)
+}
+
+// removeAll removes clusters and tells which.
+func removeAll(ctx context.Context, all []*holding, err error) ([]string, error) {
+	var removed []string
+	for _, h := range all {
+		if removeErr := h.remove(ctx); removeErr != nil {
+			err = errors.Join(err, fmt.Errorf("cluster %s: %w", h.name, removeErr))
+			continue
+		}
+		removed = append(removed, fmt.Sprintf("kind cluster %s of %s, with its network and %s",
+			h.name, h.facts.Created.Format("2006-01-02 15:04:05"), h.dir))
+	}
+	return removed, err
+}
+
+// leftovers takes the folders that nobody living holds and that are chosen.
+func leftovers(
+	ctx context.Context, home string, chosen func(*holding) bool,
+) ([]*holding, error) {
+	entries, err := os.ReadDir(home)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for clusters: %w", err)
+	}
+	unlock, err := lockHome(ctx, home)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	var left []*holding
+	var problems []error
+	for _, entry := range entries {
+		if !entry.IsDir() {
+			continue
+		}
+		h, free, err := take(filepath.Join(home, entry.Name()))
+		switch {
+		case errors.Is(err, os.ErrNotExist): // gone meanwhile
+		case err != nil:
+			problems = append(problems, fmt.Errorf("cluster %s: %w", entry.Name(), err))
+		case !free:
+		case !h.known:
+			problems = append(problems, h.forget()) // nothing was made yet
+		case chosen(h):
+			left = append(left, h)
+		default:
+			problems = append(problems, h.release())
+		}
+	}
+	return left, errors.Join(problems...)
+}
+
+// gone reports whether the engine answers and knows no container of the cluster.
+func (h *holding) gone() bool {
+	nodes, err := kindcluster.NewProvider(h.facts.Engine.option()).ListNodes(h.name)
+	return err == nil && len(nodes) == 0
+}
