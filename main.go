@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"runtime/debug"
 
@@ -12,7 +13,11 @@ import (
 	"github.com/certquake/certquake/clusters"
 	"github.com/certquake/certquake/clusters/embedded"
 	"github.com/certquake/certquake/clusters/existing"
+	"github.com/certquake/certquake/clusters/image"
+	"github.com/certquake/certquake/clusters/kind"
 	"github.com/certquake/certquake/clusters/kube"
+	"github.com/certquake/certquake/clusters/programs"
+	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/cli"
 	"github.com/certquake/certquake/harness/sim"
 	"github.com/certquake/certquake/scenarios"
@@ -25,9 +30,7 @@ func main() {
 	os.Exit(cli.Program(cli.Env{
 		Version: version(),
 		Backends: []cli.Backend{
-			sim.New(),
-			machine{kube.New(onThisMachine())},
-			inContainers(), existing.New(),
+			sim.New(), machine{kube.New(onThisMachine())}, inContainers(), existing.New(),
 		},
 		Image: workloadImage,
 	}))
@@ -60,6 +63,70 @@ func onThisMachine() kube.Provider {
 			return embedded.Up(ctx, plan.Nodes, embedded.Options{Bin: programsFolder()})
 		},
 	}
+}
+
+// containers performs plans on kind clusters, keeps such clusters and removes them. Its settings
+// are those of the options.
+type containers struct {
+	*kube.Backend
+	*kind.Options
+}
+
+// inContainers returns a backend whose clusters' nodes are containers.
+func inContainers() containers {
+	options := &kind.Options{Bin: programsFolder()}
+	return containers{Options: options, Backend: kube.New(kube.Provider{
+		Name: "kind", Image: kind.Image, Verbs: kind.Verbs(),
+		Check: func(plan scenarios.Plan) error { return options.Check(plan) },
+		Up: func(ctx context.Context, plan scenarios.Plan) (*clusters.Target, error) {
+			return options.Up(ctx, plan.Nodes)
+		},
+	})}
+}
+
+// Check implements harness.Backend, of which the options are a part.
+func (c containers) Check(plan scenarios.Plan) error { return c.Backend.Check(plan) }
+
+// Keep implements cli.ClusterKeeper.
+func (c containers) Keep(ctx context.Context, spec cli.ClusterSpec) (cli.Kept, error) {
+	options := *c.Options
+	if options.Cluster != "" || options.Keep {
+		return cli.Kept{}, fmt.Errorf("%w: --cluster and --keep are of runs: use --name",
+			harness.ErrSettings)
+	}
+	options.Dir, options.Images = spec.Dir, spec.Images
+	target, err := options.Up(ctx, spec.Nodes)
+	if err != nil {
+		return cli.Kept{}, err
+	}
+	return cli.Kept{
+		Kubeconfig: target.Kubeconfig,
+		Broken:     target.Broken, Cause: target.Cause, Down: target.Down,
+	}, nil
+}
+
+// workloadImage makes the image of the workload program, or of another one in its place.
+func workloadImage(ctx context.Context, program string) (cli.Image, error) {
+	if program == "" {
+		found, err := programs.Workload(ctx, programsFolder())
+		if err != nil {
+			return cli.Image{}, err
+		}
+		program = found
+	}
+	made, err := image.Build(program)
+	if err != nil {
+		return cli.Image{}, err
+	}
+	ref, err := image.Ref(made)
+	if err != nil {
+		return cli.Image{}, err
+	}
+	digest, err := made.Digest()
+	return cli.Image{
+		Ref: ref, Digest: digest.String(),
+		Write: func(path string) error { return image.WriteOCI(path, ref, made) },
+	}, err
 }
 
 // version returns the module version that the binary was built from.

@@ -41,7 +41,8 @@ type trial struct {
 }
 
 // Each fault is done to a real cluster and looked at by other means than those of its proof.
-// Nothing is left of the cluster. The parts are in the order in which the cluster goes through them.
+// Nothing is left of the cluster. The parts are in the order in which the cluster goes through
+// them.
 func TestFaultsOnARealCluster(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	ctx, cancel := context.WithTimeout(t.Context(), e2eMax)
