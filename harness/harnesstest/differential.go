@@ -59,9 +59,11 @@ func Cases() []Case {
 		{Scenario: "api-outage-watch", Speed: 2, Steered: true},
 		{Scenario: "webhook-outage-short", Speed: 10},
 		{Scenario: "quick-network-cut", Speed: 10, Only: "kind"},
+		{Scenario: "quick-network-cut-bundle", Speed: 10, Only: "kind"},
 		{Scenario: "quick-network-loss", Speed: 10, Only: "kind"},
 		{Scenario: "quick-network-delay", Speed: 10, Only: "kind", Kernel: true},
-		{Scenario: "quick-node-stop-abrupt", Speed: 10, Only: "kind"},
+		{Scenario: "quick-node-stop", Speed: 10, Only: "kind", Steered: true},
+		{Scenario: "quick-node-stop-abrupt", Speed: 10, Only: "kind", Steered: true},
 	}
 }
 
