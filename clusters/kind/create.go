@@ -35,9 +35,6 @@ func (c *cluster) make(ctx context.Context, stuff *stuff) error {
 	if err = checkWatchers(len(c.planned), room.watchers); err != nil {
 		return err
 	}
-	if err = c.engine.useNetwork(c.home.name); err != nil {
-		return err
-	}
 	c.home.facts.NodeImage, c.home.facts.CertManager = stuff.nodeImage, stuff.manager.version
 	if err = c.home.write(); err != nil {
 		return err
@@ -73,9 +70,22 @@ func (c *cluster) make(ctx context.Context, stuff *stuff) error {
 // deleteEvery is the time between two attempts to cut a creation short.
 const deleteEvery = 300 * time.Millisecond
 
+// creating is taken by the one cluster whose nodes are made: kind takes the name of its network from
+// the environment, which the process has only one of.
+var creating = make(chan struct{}, 1) //nolint:gochecknoglobals // as the environment is
+
 // create has kind make the nodes and join them. kind cannot be told to stop: when ctx ends, its
 // containers are taken away, again and again, until it gives up.
 func (c *cluster) create(ctx context.Context, image, cgroups string) error {
+	select {
+	case creating <- struct{}{}:
+		defer func() { <-creating }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if err := c.engine.useNetwork(c.home.name); err != nil {
+		return err
+	}
 	var outcome error
 	done := make(chan struct{})
 	go func() {

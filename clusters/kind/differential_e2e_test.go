@@ -38,20 +38,15 @@ const (
 var (
 	update   = flag.Bool("update", false, "keep the results, and write the README's table")
 	parallel = flag.Int("clusters", 2, "how many clusters share the cases")
-	coming   sync.Mutex // is held by who brings a cluster up
 )
 
-// provider returns clusters of kind as main wires them. They come up one after the other: kind
-// takes the name of a cluster's network from the environment, which the process has only one of.
-// Plans are checked as those for a cluster that stays: whether the machine has room for another is
-// no question.
+// provider returns clusters of kind as main wires them. Plans are checked as those for a cluster
+// that stays: whether the machine has room for another is no question.
 func provider() kube.Provider {
 	options, lent := kind.Options{Bin: built}, kind.Options{Bin: built, Cluster: "lent"}
 	return kube.Provider{
 		Name: "kind", Image: kind.Image, Verbs: kind.Verbs(), Check: lent.Check,
 		Up: func(ctx context.Context, plan scenarios.Plan) (*clusters.Target, error) {
-			coming.Lock()
-			defer coming.Unlock()
 			return options.Up(ctx, plan.Nodes)
 		},
 	}

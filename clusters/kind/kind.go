@@ -100,7 +100,8 @@ type cluster struct {
 
 // Up brings a cluster up, or the one that Options.Cluster names to what the nodes ask for. It takes
 // about a minute; harness.Say tells how far it is. The cluster outlives ctx: end it by Down. If ctx
-// ends first, everything is removed within seconds. Errors wrap clusters.ErrBroken, or the cause of
+// ends first, everything is removed within seconds. Of several calls at once, one at a time has its
+// nodes made. Errors wrap clusters.ErrBroken, or the cause of
 // ctx's end.
 func (o Options) Up(
 	ctx context.Context, nodes []scenarios.PlannedNode,
