@@ -58,7 +58,8 @@ image: build workload ## Write the container image of bin/workload to bin/worklo
 test-embedded: embedded ## Run what needs the embedded Kubernetes, as root; E2E_LEAVE_OUT=1 without
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
-	$(GO) test -tags embedded -timeout 40m -parallel 3 -p 1 -v ./clusters/embedded ./clusters/suite/...
+	$(GO) test -tags embedded -timeout 40m -parallel 3 -p 1 -v \
+	  ./clusters/embedded ./clusters/existing ./clusters/suite/...
 
 test-kind: workload ## Run what needs kind, with as many clusters at a time as CLUSTERS says
 	$(GO) test -tags e2e -count=1 -timeout 90m -p 1 -v ./clusters/kind -parallel $(CLUSTERS) -clusters $(CLUSTERS)

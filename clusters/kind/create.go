@@ -70,8 +70,8 @@ func (c *cluster) make(ctx context.Context, stuff *stuff) error {
 // deleteEvery is the time between two attempts to cut a creation short.
 const deleteEvery = 300 * time.Millisecond
 
-// creating is taken by the one cluster whose nodes are made: kind takes the name of its network from
-// the environment, which the process has only one of.
+// creating is taken by the one cluster whose nodes are made: kind takes the name of its network
+// from the environment, which the process has only one of.
 var creating = make(chan struct{}, 1) //nolint:gochecknoglobals // as the environment is
 
 // create has kind make the nodes and join them. kind cannot be told to stop: when ctx ends, its
