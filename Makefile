@@ -63,7 +63,7 @@ test-embedded: embedded ## Run what needs the embedded Kubernetes, as root; E2E_
 
 test-kind: workload ## Run what needs kind, with as many clusters at a time as CLUSTERS says
 	$(GO) test -tags e2e -count=1 -timeout 90m -p 1 -v ./clusters/kind -parallel $(CLUSTERS) -clusters $(CLUSTERS)
-	$(GO) test -tags e2e -count=1 -timeout 15m -p 1 -v ./clusters/suite/...
+	$(GO) test -tags e2e -count=1 -timeout 30m -p 1 -v ./clusters/existing ./clusters/suite/...
 
 truth: embedded ## Hold the simulator against the embedded Kubernetes and write the README's table
 	$(GO) test -tags embedded -count=1 -timeout 40m -parallel 2 -run TestDifferential -v ./clusters/embedded -update

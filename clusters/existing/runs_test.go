@@ -1,4 +1,4 @@
-//go:build linux && embedded
+//go:build linux && (embedded || e2e)
 
 package existing_test
 
@@ -30,8 +30,11 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// asRunner is the variable by which this program is told to be a run with a kubeconfig.
-const asRunner = "CERTQUAKE_TEST_RUNNER"
+// The variables by which this program is told to be a run, with a kubeconfig and an image.
+const (
+	asRunner     = "CERTQUAKE_TEST_RUNNER"
+	runnersImage = "CERTQUAKE_TEST_IMAGE"
+)
 
 // TestMain makes this program a run that can be killed.
 func TestMain(m *testing.M) {
@@ -299,7 +302,7 @@ func killed(t *testing.T, c *somebodys) {
 	program, err := os.Executable()
 	require.NoError(t, err)
 	first := exec.Command(program)
-	first.Env = append(os.Environ(), asRunner+"="+c.kubeconfig)
+	first.Env = append(os.Environ(), asRunner+"="+c.kubeconfig, runnersImage+"="+image)
 	out, err := first.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, first.Start())

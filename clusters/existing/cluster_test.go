@@ -1,4 +1,4 @@
-//go:build linux && embedded
+//go:build linux && (embedded || e2e)
 
 package existing_test
 
@@ -35,7 +35,6 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
-	"github.com/certquake/certquake/clusters/embedded"
 	"github.com/certquake/certquake/clusters/existing"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
@@ -58,6 +57,9 @@ type somebodys struct {
 	dynamic    dynamic.Interface
 }
 
+// image is the workload's on the cluster.
+var image = os.Getenv(runnersImage)
+
 // bring brings a cluster up whose kubelets have the defaults.
 func bring(t *testing.T) *somebodys {
 	t.Helper()
@@ -67,8 +69,9 @@ func bring(t *testing.T) *somebodys {
 			Name: name, SyncFrequency: time.Minute, ChangeDetection: scenarios.Watch,
 		})
 	}
-	target, err := embedded.Up(t.Context(), nodes, embedded.Options{Bin: built})
+	target, err := raise(t, nodes)
 	require.NoError(t, err)
+	image = target.Image
 	t.Cleanup(func() { assert.NoError(t, target.Down(context.WithoutCancel(t.Context()))) })
 	c := &somebodys{config: target.Config, kubeconfig: target.Kubeconfig}
 	c.client, err = kubernetes.NewForConfig(target.Config)
@@ -227,7 +230,7 @@ func existingBackend(args ...string) (*existing.Backend, error) {
 	b := existing.New()
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	b.Flags(flags)
-	return b, flags.Parse(append(args, "--workload-image", embedded.Image))
+	return b, flags.Parse(append(args, "--workload-image", image))
 }
 
 // planned returns the plan of a scenario of the library, or of a file.

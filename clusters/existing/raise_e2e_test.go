@@ -1,0 +1,17 @@
+//go:build linux && e2e && !embedded
+
+package existing_test
+
+import (
+	"testing"
+
+	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/kind"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// raise brings up a cluster of containers.
+func raise(t *testing.T, nodes []scenarios.PlannedNode) (*clusters.Target, error) {
+	t.Helper()
+	return kind.Options{Bin: built}.Up(t.Context(), nodes)
+}

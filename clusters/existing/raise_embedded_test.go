@@ -1,0 +1,17 @@
+//go:build linux && embedded
+
+package existing_test
+
+import (
+	"testing"
+
+	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/embedded"
+	"github.com/certquake/certquake/scenarios"
+)
+
+// raise brings up a cluster without containers.
+func raise(t *testing.T, nodes []scenarios.PlannedNode) (*clusters.Target, error) {
+	t.Helper()
+	return embedded.Up(t.Context(), nodes, embedded.Options{Bin: built})
+}
