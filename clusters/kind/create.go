@@ -189,8 +189,8 @@ func (c *cluster) answers(ctx context.Context) (bool, error) {
 	return err == nil, err
 }
 
-// settle gives every worker's kubelet its settings and waits until all nodes are ready. Kubelets
-// that have them already are not restarted, unless all are to be.
+// settle gives every worker's kubelet its settings and waits until all nodes are ready and
+// reach each other. Kubelets that have them already are not restarted, unless all are to be.
 func (c *cluster) settle(ctx context.Context, restart bool) error {
 	begun := time.Now()
 	nodes, err := c.find(ctx)
@@ -210,6 +210,9 @@ func (c *cluster) settle(ctx context.Context, restart bool) error {
 		return err
 	}
 	if err := c.awaitNodes(ctx); err != nil {
+		return err
+	}
+	if err := c.awaitNetwork(ctx); err != nil {
 		return err
 	}
 	harness.Say(ctx, "%s ready with the kubelets' settings after %s",
