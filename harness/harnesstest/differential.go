@@ -110,8 +110,8 @@ type Comparison struct {
 }
 
 // Compare performs a case on the simulator under many seeds and on the other backend, and asserts
-// that the two agree; one that differs is performed once more. Where the case is not possible on the other backend, it asserts that
-// it is refused, and performed is false.
+// that the two agree; one that differs is performed once more. Where the case is not possible on
+// the other backend, it asserts that it is refused, and performed is false.
 func Compare(
 	ctx context.Context, t *testing.T, c Case, sim, other Backend,
 ) (compared Comparison, performed bool) {
