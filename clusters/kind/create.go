@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"k8s.io/client-go/kubernetes"
@@ -99,7 +100,8 @@ func (c *cluster) create(ctx context.Context, image, cgroups string) error {
 	select {
 	case <-done:
 		if outcome != nil {
-			return fmt.Errorf("kind: %w; it said last:\n%s", explain(outcome), c.said.last())
+			return fmt.Errorf("kind: %w; it said last:\n%s%s", explain(outcome), c.said.last(),
+				c.lastWords(ctx))
 		}
 		return nil
 	case <-ctx.Done():
@@ -187,6 +189,23 @@ func (c *cluster) answers(ctx context.Context) (bool, error) {
 	defer cancel()
 	_, err := c.client.Discovery().RESTClient().Get().AbsPath("/readyz").DoRaw(ctx)
 	return err == nil, err
+}
+
+// lastWords returns what nodes said last whose containers have ended by themselves.
+func (c *cluster) lastWords(ctx context.Context) string {
+	ended, err := c.engine.do(ctx, "ps", "--all", "--filter", "status=exited", "--format",
+		"{{.Names}}", "--filter", "label=io.x-k8s.kind.cluster="+c.home.name)
+	if err != nil {
+		return "" // there is an error already
+	}
+	var words strings.Builder
+	for name := range strings.FieldsSeq(ended) {
+		log, err := c.engine.command(ctx, "logs", "--tail", "10", name).CombinedOutput()
+		if err == nil {
+			fmt.Fprintf(&words, "\nnode %s has ended, after saying:\n%s", name, tail(string(log)))
+		}
+	}
+	return words.String()
 }
 
 // settle gives every worker's kubelet its settings and waits until all nodes are ready and
