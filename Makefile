@@ -6,6 +6,7 @@ BENCHTIME ?= 1s
 BENCHCOUNT ?= 6
 FUZZTIME ?= 30s
 CLUSTERS ?= 2
+CASES ?= .
 FUZZ := $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x
 
 .DEFAULT_GOAL := help
@@ -61,15 +62,17 @@ test-embedded: embedded ## Run what needs the embedded Kubernetes, as root; E2E_
 	$(GO) test -tags embedded -timeout 40m -parallel 3 -p 1 -v \
 	  ./clusters/embedded ./clusters/existing ./clusters/suite/...
 
-test-kind: workload ## Run what needs kind, with as many clusters at a time as CLUSTERS says
-	$(GO) test -tags e2e -count=1 -timeout 90m -p 1 -v ./clusters/kind -parallel $(CLUSTERS) -clusters $(CLUSTERS)
+test-kind: workload ## Run what needs kind, on CLUSTERS at a time; of the scenarios those like CASES
+	$(GO) test -tags e2e -count=1 -timeout 90m -p 1 -v ./clusters/kind -parallel $(CLUSTERS) \
+	  -clusters $(CLUSTERS) -feature '$(CASES)'
 	$(GO) test -tags e2e -count=1 -timeout 30m -p 1 -v ./clusters/existing ./clusters/suite/...
 
 truth: embedded ## Hold the simulator against the embedded Kubernetes and write the README's table
 	$(GO) test -tags embedded -count=1 -timeout 40m -parallel 2 -run TestDifferential -v ./clusters/embedded -update
 
 truth-kind: workload ## The same against kind
-	$(GO) test -tags e2e -count=1 -timeout 90m -run TestDifferential -v ./clusters/kind -parallel $(CLUSTERS) -clusters $(CLUSTERS) -update
+	$(GO) test -tags e2e -count=1 -timeout 90m -run TestDifferential -v ./clusters/kind \
+	  -parallel $(CLUSTERS) -clusters $(CLUSTERS) -feature '$(CASES)' -update
 
 figures: embedded ## Print how fast the embedded Kubernetes is, and how much memory it takes
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \

@@ -9,6 +9,7 @@ package reports
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
@@ -32,6 +33,7 @@ type Analysis struct {
 	secrets      secrets
 	uses         [][]use // by pod, in the order they were taken into use
 	downs        [][]stretch
+	missing      [][]stretch // when it was down or out of reach, by pod
 	starts       [][]time.Duration
 	unplanned    []unplanned              // in the order of the rows
 	due          map[string]time.Duration // by action
@@ -210,15 +212,39 @@ func (a *Analysis) lifetime(span *record.Span) {
 	pod := a.pods.index(span.Source)
 	for len(a.downs) <= pod {
 		a.downs, a.starts = append(a.downs, nil), append(a.starts, nil)
+		a.missing = append(a.missing, nil)
 	}
 	if span.Kind == record.Down {
 		a.downs[pod] = append(a.downs[pod], stretch{span.From, span.To})
+		a.missing[pod] = append(a.missing[pod], a.unheard(span))
 		if span.Action == "" && a.header.Basis == record.Measured {
 			a.unplanned = append(a.unplanned, unplanned{pod, span.From})
 		}
 		return
 	}
 	a.starts[pod] = append(a.starts[pod], span.To)
+}
+
+// addressKept is how long after a node's pods are up again they may still be looked for at the
+// addresses that they had before: name servers of clusters have others keep an answer for 5 s.
+const addressKept = 6 * time.Second
+
+// unheard returns when a pod that a row tells to be down may have been out of reach: with its node,
+// from when that was told to stop, since processes end before the node is seen to have ended, and
+// on a real network until its new address is known.
+func (a *Analysis) unheard(span *record.Span) stretch {
+	out := stretch{span.From, span.To}
+	i := slices.IndexFunc(a.plan.Actions, func(action scenarios.Action) bool {
+		return action.ID == span.Action && action.Verb == scenarios.StopNode
+	})
+	if i < 0 {
+		return out
+	}
+	out.from = min(out.from, a.plan.Actions[i].At)
+	if a.header.Basis == record.Measured {
+		out.to += addressKept
+	}
+	return out
 }
 
 // Finish returns the analysis of every row written. No row may be written after it; called again,
@@ -234,6 +260,7 @@ func (z *Analyzer) Finish() *Analysis {
 	}
 	for len(a.downs) < len(a.pods.names) {
 		a.downs, a.starts = append(a.downs, nil), append(a.starts, nil)
+		a.missing = append(a.missing, nil)
 	}
 	a.uses = byPod(z.inUse, len(a.pods.names))
 	a.markFirstUses()

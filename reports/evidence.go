@@ -105,15 +105,15 @@ func (a *Analysis) linkedIn(s stretch, n int64, source, peer int) bool {
 	return beyond(append(a.downOf(source, peer), a.disturbedBetween(source, peer)...), s, n)
 }
 
-// downOf returns when any of the pods was down, and attempts may have met that.
+// downOf returns when any of the pods was down or out of reach, and attempts may have met that.
 func (a *Analysis) downOf(pods ...int) []stretch {
 	var downs []stretch
 	margin := a.underWay()
 	for _, pod := range pods {
-		if pod < 0 || pod >= len(a.downs) {
+		if pod < 0 || pod >= len(a.missing) {
 			continue
 		}
-		for _, down := range a.downs[pod] {
+		for _, down := range a.missing[pod] {
 			downs = append(downs, stretch{down.from - margin, down.to + margin})
 		}
 	}

@@ -88,16 +88,26 @@ func (a *Analysis) downAt(pod int, at time.Duration) bool {
 	})
 }
 
-// upFrom returns the offset, or when the pod came up next if it is down then; false if it never
-// did.
+// firstRead is how long after its start a process has read its files at the latest, where that
+// takes time at all.
+const firstRead = time.Second
+
+// upFrom returns the offset, or when the pod came up next, and had read its files, if it is down
+// then; false if it never did.
 func (a *Analysis) upFrom(pod int, at time.Duration) (time.Duration, bool) {
 	if !a.downAt(pod, at) {
 		return at, true
 	}
 	for _, start := range a.starts[pod] {
-		if start >= at {
-			return start, true
+		if start < at {
+			continue
 		}
+		next := a.inUse(pod, start) + 1
+		if uses := a.uses[pod]; next < len(uses) && uses[next].at <= start+firstRead &&
+			(next == 0 || uses[next-1].at < start) {
+			return uses[next].at, true
+		}
+		return start, true
 	}
 	return 0, false
 }
