@@ -209,6 +209,7 @@ func deployment(group scenarios.PeerGroup, pod scenarios.Pod, run string) *appsv
 					Hostname: pod.Name, Subdomain: group.Workload,
 					AutomountServiceAccountToken:  new(false),
 					EnableServiceLinks:            new(false),
+					DNSConfig:                     nameServers(),
 					TerminationGracePeriodSeconds: new(gracePeriod),
 					SecurityContext: &corev1.PodSecurityContext{
 						RunAsNonRoot: new(true), RunAsUser: new(int64(userID)),
@@ -231,6 +232,14 @@ func deployment(group scenarios.PeerGroup, pod scenarios.Pod, run string) *appsv
 			},
 		},
 	}
+}
+
+// nameServers has a question to them that is lost asked again in time: by default that would take as
+// long as a whole attempt may.
+func nameServers() *corev1.PodDNSConfig {
+	return &corev1.PodDNSConfig{Options: []corev1.PodDNSConfigOption{
+		{Name: "timeout", Value: new("1")}, {Name: "attempts", Value: new("4")},
+	}}
 }
 
 // tolerations let pods stay on a node, and come back to it, whose kubelet is held for so long that
