@@ -234,8 +234,8 @@ func deployment(group scenarios.PeerGroup, pod scenarios.Pod, run string) *appsv
 	}
 }
 
-// nameServers has a question to them that is lost asked again in time: by default that would take as
-// long as a whole attempt may.
+// nameServers has a question to them that is lost asked again in time: by default that would take
+// as long as a whole attempt may.
 func nameServers() *corev1.PodDNSConfig {
 	return &corev1.PodDNSConfig{Options: []corev1.PodDNSConfigOption{
 		{Name: "timeout", Value: new("1")}, {Name: "attempts", Value: new("4")},
