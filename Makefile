@@ -56,7 +56,7 @@ workload: ## Build bin/workload, the one program in the pods
 image: build workload ## Write the container image of bin/workload to bin/workload-image.tar
 	$(BIN) image --program bin/workload --out bin/workload-image.tar
 
-test-embedded: embedded ## Run what needs the embedded Kubernetes, as root; E2E_LEAVE_OUT=1 without
+test-embedded: embedded ## Run what needs the embedded Kubernetes, as root
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
 	$(GO) test -tags embedded -timeout 40m -parallel 3 -p 1 -v \

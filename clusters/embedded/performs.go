@@ -120,8 +120,8 @@ func (c *cluster) configure(config *rest.Config) clusters.Perform {
 		if kubelet == nil {
 			return "", fmt.Errorf("%w: no settings for the kubelet", harness.ErrUnsupported)
 		}
-		if err := checkKubelet(*kubelet); err != nil {
-			return "", unsupported(err)
+		if err := clusters.CheckKubelet(*kubelet); err != nil {
+			return "", clusters.Unsupported(err)
 		}
 		node := *kubelet
 		node.Name = action.Node

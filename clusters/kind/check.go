@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/certquake/certquake/harness"
+	"github.com/certquake/certquake/clusters"
 	"github.com/certquake/certquake/scenarios"
 )
 
@@ -21,71 +21,38 @@ const checkMax = 20 * time.Second
 // Check returns what this machine's engine cannot do of a plan, joined. The errors wrap
 // harness.ErrUnsupported.
 func (o Options) Check(plan scenarios.Plan) error {
-	problems := []error{unsupported(checkNodes(plan.Nodes))}
+	problems := []error{clusters.Unsupported(checkNodes(plan.Nodes))}
 	for _, action := range plan.Actions {
 		if action.Verb == scenarios.ConfigureKubelet && action.Kubelet != nil {
-			if err := checkKubelet(*action.Kubelet); err != nil {
-				problems = append(problems, unsupported(fmt.Errorf("%s: %w", action.ID, err)))
+			if err := clusters.CheckKubelet(*action.Kubelet); err != nil {
+				problems = append(problems,
+					clusters.Unsupported(fmt.Errorf("%s: %w", action.ID, err)))
 			}
 		}
 	}
 	if o.Cluster != "" {
-		problems = append(problems, unsupported(checkName(o.Cluster)))
+		problems = append(problems, clusters.Unsupported(checkName(o.Cluster)))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), checkMax)
 	defer cancel()
 	engine, err := findEngine(ctx, o.Engine)
 	if err != nil {
-		return errors.Join(append(problems, unsupported(err))...)
+		return errors.Join(append(problems, clusters.Unsupported(err))...)
 	}
 	machine, err := engine.info(ctx)
 	if err != nil {
-		return errors.Join(append(problems, unsupported(err))...)
+		return errors.Join(append(problems, clusters.Unsupported(err))...)
 	}
 	if o.Cluster == "" { // else there may be one already
 		room := roomOf(machine, readHost(len(plan.Nodes)))
-		problems = append(problems, unsupported(checkMemory(len(plan.Nodes), room.memory)),
-			unsupported(checkWatchers(len(plan.Nodes), room.watchers)))
+		problems = append(problems, clusters.Unsupported(checkMemory(len(plan.Nodes), room.memory)),
+			clusters.Unsupported(checkWatchers(len(plan.Nodes), room.watchers)))
 	}
-	return errors.Join(append(problems, unsupported(o.checkDelay(ctx, engine, plan)))...)
-}
-
-func unsupported(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: %w", harness.ErrUnsupported, err)
+	return errors.Join(append(problems, clusters.Unsupported(o.checkDelay(ctx, engine, plan)))...)
 }
 
 func checkNodes(nodes []scenarios.PlannedNode) error {
-	var problems []error
-	if len(nodes) == 0 || len(nodes) > nodesMax {
-		problems = append(problems,
-			fmt.Errorf("%d nodes: a kind cluster has 1 to %d workers", len(nodes), nodesMax))
-	}
-	for _, node := range nodes {
-		if err := checkKubelet(node); err != nil {
-			problems = append(problems, fmt.Errorf("node %s: %w", node.Name, err))
-		}
-	}
-	return errors.Join(problems...)
-}
-
-// checkKubelet says which settings a kubelet cannot have. How old a cached object may become is an
-// annotation of the Node, in whole seconds.
-func checkKubelet(node scenarios.PlannedNode) error {
-	switch {
-	case node.SyncFrequency <= 0:
-		return fmt.Errorf("syncFrequency %s is not positive", node.SyncFrequency)
-	case node.ChangeDetection == scenarios.Cache && node.CacheTTL%time.Second != 0:
-		return fmt.Errorf("cacheTTL %s: kubelets know whole seconds only", node.CacheTTL)
-	}
-	switch node.ChangeDetection {
-	case scenarios.Watch, scenarios.Cache, scenarios.Get:
-		return nil
-	}
-	return fmt.Errorf("changeDetection %q is none of %s, %s, %s", node.ChangeDetection,
-		scenarios.Watch, scenarios.Cache, scenarios.Get)
+	return clusters.CheckNodes(nodes, nodesMax, "a kind cluster")
 }
 
 // checkDelay finds out whether the engine's kernel can delay packets, if the plan wants that, in a

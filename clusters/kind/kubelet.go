@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/certquake/certquake/clusters"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
 )
@@ -139,8 +140,8 @@ func (c *cluster) configureKubelet(
 	}
 	planned := *action.Kubelet
 	planned.Name = action.Node
-	if err := checkKubelet(planned); err != nil {
-		return "", unsupported(err)
+	if err := clusters.CheckKubelet(planned); err != nil {
+		return "", clusters.Unsupported(err)
 	}
 	if err := c.ageCache(ctx, worker, planned); err != nil {
 		return "", err

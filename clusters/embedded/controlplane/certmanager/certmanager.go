@@ -7,6 +7,7 @@ package certmanager
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/controller"
@@ -53,9 +54,20 @@ func control(ctx context.Context, kubeconfig string) error {
 	if err != nil {
 		return fmt.Errorf("build controller context: %w", err)
 	}
+	return Control(ctx, factory, shared, nil)
+}
+
+// Control runs all registered controllers but those that are left out, until ctx ends.
+func Control(
+	ctx context.Context, factory *controller.ContextFactory, shared *controller.Context,
+	leftOut []string,
+) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for name, make := range controller.Known() {
-		one, err := make(factory)
+	for name, build := range controller.Known() {
+		if slices.Contains(leftOut, name) {
+			continue
+		}
+		one, err := build(factory)
 		if err != nil {
 			return fmt.Errorf("make controller %s: %w", name, err)
 		}

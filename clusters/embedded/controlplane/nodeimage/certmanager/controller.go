@@ -7,7 +7,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/controller"
@@ -18,12 +18,10 @@ import (
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
 
 	// Registers the controllers that the embedded cluster runs, too.
-	_ "github.com/certquake/certquake/clusters/embedded/controlplane/certmanager"
+	"github.com/certquake/certquake/clusters/embedded/controlplane/certmanager"
 )
 
 const (
-	// workers is upstream's default number of them per controller.
-	workers = 5
 	// healthGrace is how long after its lease a silent leader counts as healthy.
 	healthGrace = 20 * time.Second
 	closeMax    = 5 * time.Second
@@ -60,7 +58,7 @@ func runController(ctx context.Context, args []string) error {
 		defer cancel()
 		defer context.AfterFunc(serving, cancel)()
 		work := func(ctx context.Context) error {
-			return control(ctx, factory, shared, options.selection)
+			return certmanager.Control(ctx, factory, shared, leftOut(options.selection))
 		}
 		if !options.wanted {
 			return work(working)
@@ -81,31 +79,15 @@ func measure(shared *controller.Context) {
 	}
 }
 
-// control runs all registered controllers but the deselected ones.
-func control(
-	ctx context.Context, factory *controller.ContextFactory, shared *controller.Context,
-	selection []string,
-) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for name, build := range controller.Known() {
-		if slices.Contains(selection, "-"+name) {
-			continue
+// leftOut returns the controllers that a selection such as "*,-issuers" leaves out.
+func leftOut(selection []string) []string {
+	var names []string
+	for _, item := range selection {
+		if name, out := strings.CutPrefix(item, "-"); out {
+			names = append(names, name)
 		}
-		one, err := build(factory)
-		if err != nil {
-			return fmt.Errorf("make controller %s: %w", name, err)
-		}
-		group.Go(func() error {
-			if err := one.Run(workers, ctx); err != nil {
-				return fmt.Errorf("controller %s: %w", name, err)
-			}
-			return nil
-		})
 	}
-	shared.SharedInformerFactory.Start(ctx.Done())
-	shared.KubeSharedInformerFactory.Start(ctx.Done())
-	shared.HTTP01ResourceMetadataInformersFactory.Start(ctx.Done())
-	return group.Wait()
+	return names
 }
 
 // lead does the work while it holds the lease, and gives it back when the work has ended, so
