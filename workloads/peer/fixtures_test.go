@@ -186,6 +186,24 @@ func (m *mount) project(tb testing.TB, s secret) {
 	}
 }
 
+// during is when something was done, as offsets from the base.
+type during struct{ from, to time.Duration }
+
+// assertIn asserts that an offset is within, but for the step of the clock that stamps files.
+func (d during) assertIn(tb testing.TB, offset time.Duration) {
+	tb.Helper()
+	assert.GreaterOrEqual(tb, offset, d.from-20*time.Millisecond)
+	assert.LessOrEqual(tb, offset, d.to)
+}
+
+// projectSince projects, and returns when that was.
+func (m *mount) projectSince(tb testing.TB, base time.Time, s secret) during {
+	tb.Helper()
+	from := time.Since(base)
+	m.project(tb, s)
+	return during{from: from, to: time.Since(base)}
+}
+
 // output collects the rows of a process. Each must come as one line in one Write.
 type output struct {
 	mu    sync.Mutex
@@ -247,7 +265,7 @@ func newConfig(tb testing.TB, name string, m *mount) peer.Config {
 		Policy: credential.Policy{Kind: credential.LazyTTL, Every: 100 * time.Millisecond},
 		Read:   credential.Settings{Trust: credential.Bundle},
 		TLS:    handshake.Settings{PeerRule: handshake.SharedSubject},
-		Retry:  100 * time.Millisecond, Horizon: time.Second, Deadline: 5 * time.Second,
+		Retry:  100 * time.Millisecond, Horizon: time.Second, Deadline: 15 * time.Second,
 	}
 }
 
@@ -346,7 +364,7 @@ func (p *pod) waitFor(tb testing.TB, what string, match func(peer.Row) bool) pee
 			found = rows[i]
 		}
 		return i >= 0
-	}, 20*time.Second, 5*time.Millisecond, what)
+	}, time.Minute, 5*time.Millisecond, what)
 	return found
 }
 
