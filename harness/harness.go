@@ -29,7 +29,8 @@ type World interface {
 	Sleep(ctx context.Context, until time.Duration) error
 	// Do accepts an action. Its effects are observed and recorded later, never assumed.
 	Do(ctx context.Context, action scenarios.Action) error
-	// Close drains the record up to the offset reached and removes everything Open made.
+	// Close drains the record up to the offset reached and removes everything Open made. Its error
+	// wraps ErrLeft if only the latter failed.
 	Close(ctx context.Context) error
 }
 
@@ -44,6 +45,10 @@ var ErrSettings = errors.New("wrong setting")
 // middle: nothing is proved either way.
 var ErrBroken = errors.New("the world does not work")
 
+// ErrLeft is wrapped by the error of a run whose record is whole, but which could not remove all
+// that it made.
+var ErrLeft = errors.New("not everything could be removed")
+
 // closeLimit bounds the clean-up after a run, which goes on when the run was interrupted.
 const closeLimit = time.Minute
 
@@ -55,7 +60,8 @@ type Progress func(at time.Duration, action *scenarios.Action)
 
 // Run performs the plan on the backend up to its horizon and records into sink. The record ends
 // with an End row if and only if the run is complete: an interrupted run returns ctx's error and
-// leaves rows up to where it was.
+// leaves rows up to where it was. A complete run that left something behind returns an error that
+// wraps ErrLeft.
 func Run(
 	ctx context.Context, plan scenarios.Plan, backend Backend, sink record.Sink, progress Progress,
 ) error {
@@ -72,14 +78,15 @@ func Run(
 	if err := perform(ctx, plan, world, progress); err != nil {
 		return explain(sink, errors.Join(err, closeWorld(ctx, world)))
 	}
-	if err := closeWorld(ctx, world); err != nil {
-		return err
+	left := closeWorld(ctx, world)
+	if left != nil && !errors.Is(left, ErrLeft) {
+		return left
 	}
 	end := record.Span{Kind: record.End, From: plan.Horizon, To: plan.Horizon}
 	if err := sink.Write(end); err != nil {
-		return fmt.Errorf("end the record: %w", err)
+		return errors.Join(left, fmt.Errorf("end the record: %w", err))
 	}
-	return nil
+	return left
 }
 
 // explain leaves in the record why the world broke, so that the report can say it.

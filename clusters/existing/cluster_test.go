@@ -96,10 +96,10 @@ func resources(kind string) schema.GroupVersionResource {
 
 // permit applies what RBAC prints, and returns a function that removes it.
 func (c *somebodys) permit(
-	t *testing.T, namespaces []string, clusterScoped bool,
+	t *testing.T, namespaces []string, clusterScoped, kubelets bool,
 ) (undo func()) {
 	t.Helper()
-	text, err := existing.New().RBAC(account, namespaces, clusterScoped, false)
+	text, err := existing.New().RBAC(account, namespaces, clusterScoped, kubelets)
 	require.NoError(t, err)
 	decoder := yaml.NewYAMLOrJSONDecoder(strings.NewReader(string(text)), 4096)
 	var made []*unstructured.Unstructured
@@ -264,7 +264,18 @@ type performer interface {
 // perform runs a plan and judges it.
 func perform(t *testing.T, plan scenarios.Plan, b performer) *reports.Report {
 	t.Helper()
-	ctx := harness.WithTalk(t.Context(), func(line string) { t.Log(line) })
+	return performAloud(t, plan, b, func(string) {})
+}
+
+// performAloud does the same and hands on what is said meanwhile.
+func performAloud(
+	t *testing.T, plan scenarios.Plan, b performer, hear func(line string),
+) *reports.Report {
+	t.Helper()
+	ctx := harness.WithTalk(t.Context(), func(line string) {
+		t.Log(line)
+		hear(line)
+	})
 	analyzer := reports.NewAnalyzer(plan, record.Header{
 		Version: record.Version, Scenario: plan.Scenario, Digest: plan.Digest(), Seed: plan.Seed,
 		Backend: b.Name(), Basis: b.Basis(), Base: plan.Start,

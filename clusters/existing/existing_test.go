@@ -202,7 +202,7 @@ func TestRender(t *testing.T) {
 	assert.Contains(t, string(text), "\n  namespace: rotation\n")
 	assert.NotContains(t, string(text), "\n  namespace: default\n")
 	assert.Contains(t, string(text), "image: certquake/workload\n")
-	assert.NotContains(t, string(text), "nodeSelector")
+	assert.NotContains(t, string(text), "kubernetes.io/hostname:", "no node is chosen for a pod")
 }
 
 // usual is a kubelet with the defaults.

@@ -2,6 +2,7 @@ package existing
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -49,6 +50,11 @@ func (c *cluster) acquire(ctx context.Context, namespace string) (*lock, error) 
 		lost: c.lose,
 	}
 	if err := l.take(ctx); err != nil {
+		if ctx.Err() != nil { // the answer may be what was interrupted
+			leaving, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveLimit)
+			defer cancel()
+			err = errors.Join(err, l.release(leaving))
+		}
 		return nil, err
 	}
 	renewing, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -108,6 +114,10 @@ func (l *lock) awaitEnd(ctx context.Context) (*coordination.Lease, error) {
 	first, err := l.leases.Get(ctx, leaseName, meta.GetOptions{})
 	if err != nil {
 		return nil, err
+	}
+	if kube.RunOf(first) == "" {
+		return nil, fmt.Errorf("%w: Lease %s/%s is none of certquake's: choose another --namespace",
+			clusters.ErrBroken, l.namespace, leaseName)
 	}
 	holder := "run " + holderOf(first)
 	harness.Say(ctx, "namespace %s belongs to %s: waiting up to %s for a sign of life of it",

@@ -168,3 +168,18 @@ func TestLockInterrupted(t *testing.T) {
 		require.NoError(t, held.release(t.Context()))
 	})
 }
+
+// A Lease of the same name that is none of certquake's is never taken, however old it is.
+func TestLockOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := versioned()
+		_, err := client.CoordinationV1().Leases("rotation").Create(t.Context(),
+			&coordination.Lease{ObjectMeta: meta.ObjectMeta{Name: leaseName}}, meta.CreateOptions{})
+		require.NoError(t, err)
+		_, err = running(client, "r1").acquire(t.Context(), "rotation")
+		require.ErrorIs(t, err, harness.ErrBroken)
+		require.ErrorContains(t, err, "Lease rotation/certquake is none of certquake's: choose "+
+			"another --namespace")
+		assert.NotContains(t, err.Error(), "waiting")
+	})
+}

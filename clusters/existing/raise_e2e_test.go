@@ -10,6 +10,9 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
+// kubeletsAre is what is said of kubelets to an account that may ask them.
+const kubeletsAre = "the kubelet of "
+
 // raise brings up a cluster of containers.
 func raise(t *testing.T, nodes []scenarios.PlannedNode) (*clusters.Target, error) {
 	t.Helper()

@@ -98,8 +98,9 @@ func (b *Backend) RBAC(
 	var objects []runtime.Object
 	for _, namespace := range namespaces {
 		objects = append(objects, &core.Namespace{
-			TypeMeta:   meta.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
-			ObjectMeta: meta.ObjectMeta{Name: namespace},
+			TypeMeta: meta.TypeMeta{APIVersion: "v1", Kind: "Namespace"},
+			// One that a killed run left stays from now on.
+			ObjectMeta: meta.ObjectMeta{Name: namespace, Labels: kube.NoRunLabels()},
 		})
 	}
 	objects = append(objects, &core.ServiceAccount{

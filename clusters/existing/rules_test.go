@@ -9,11 +9,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	authorization "k8s.io/api/authorization/v1"
+	coordination "k8s.io/api/coordination/v1"
 	core "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
@@ -138,7 +140,7 @@ func TestFindNamespaces(t *testing.T) {
 	c, err := find("", "there", "left", "new")
 	require.NoError(t, err)
 	assert.Equal(t, []string{"new"}, c.absent)
-	assert.Equal(t, []string{"left"}, c.left, "a run made it")
+	assert.Equal(t, []owned{{"left", "r0"}}, c.left, "a run made it")
 	assert.Empty(t, c.own, "that run may go on")
 	require.NoError(t, c.makeNamespace(t.Context(), "new"))
 	made, err := c.client.CoreV1().Namespaces().Get(t.Context(), "new", meta.GetOptions{})
@@ -167,17 +169,53 @@ func TestFindNamespaces(t *testing.T) {
 // A namespace that stays is named, with what to type.
 func TestRemoveNamespaceLeft(t *testing.T) {
 	t.Parallel()
-	client := fake.NewClientset(&core.Namespace{ObjectMeta: meta.ObjectMeta{Name: "x"}})
+	client := fake.NewClientset(&core.Namespace{
+		ObjectMeta: meta.ObjectMeta{Name: "x", Labels: kube.RunLabels("r1")},
+	})
 	client.PrependReactor("delete", "namespaces", func(clienttesting.Action) (
 		bool, runtime.Object, error,
 	) {
 		return true, nil, apierrors.NewForbidden(core.Resource("namespaces"), "x", nil)
 	})
-	c := &cluster{client: client, own: []string{"x"}}
+	c := &cluster{client: client, run: "r1", own: []owned{{"x", "r1"}}}
 	ctx, cancel := context.WithTimeout(t.Context(), removeEvery/2)
 	defer cancel()
 	err := c.removeNamespaces(ctx)
 	require.ErrorIs(t, err, harness.ErrBroken)
 	require.ErrorContains(t, err, "left in the cluster: namespace x: ")
 	require.ErrorContains(t, err, "remove it by\n  kubectl delete namespace x")
+}
+
+// A namespace that another run took over, or that is gone, is not this run's to remove; one that
+// the cluster takes long to remove is left to it.
+func TestRemoveNamespaceOfAnother(t *testing.T) {
+	t.Parallel()
+	now := meta.Now()
+	named := func(name, run string) *core.Namespace {
+		return &core.Namespace{ObjectMeta: meta.ObjectMeta{
+			Name: name, Labels: kube.RunLabels(run), UID: types.UID(name),
+		}}
+	}
+	going := named("going", "r1")
+	going.DeletionTimestamp, going.Finalizers = &now, []string{"x"}
+	taken := &lock{namespace: "taken", run: "r2"}
+	client := fake.NewClientset(going, named("taken", "r1"), named("again", "r2"),
+		named("mine", "r0"), taken.claim(&coordination.Lease{
+			ObjectMeta: meta.ObjectMeta{Name: leaseName, Namespace: "taken"},
+		}))
+	c := &cluster{client: client, run: "r1", own: []owned{
+		{"taken", "r1"}, {"again", "r1"}, {"gone", "r1"}, {"mine", "r0"}, {"going", "r1"},
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), removeEvery*3/2)
+	defer cancel()
+	said := ""
+	ctx = harness.WithTalk(ctx, func(line string) { said += line })
+	require.NoError(t, c.removeNamespaces(ctx))
+	assert.Equal(t, "the cluster goes on to remove namespace going", said)
+	left, err := client.CoreV1().Namespaces().List(t.Context(), meta.ListOptions{})
+	require.NoError(t, err)
+	require.Len(t, left.Items, 3)
+	for i, name := range []string{"again", "going", "taken"} {
+		assert.Equal(t, name, left.Items[i].Name)
+	}
 }

@@ -74,6 +74,7 @@ func TestRuns(t *testing.T) {
 	c := bring(t)
 	t.Run("two namespaces", func(t *testing.T) { twoNamespaces(t, c) })
 	t.Run("other kubelets", func(t *testing.T) { otherKubelets(t, c) })
+	t.Run("read kubelets", func(t *testing.T) { readKubelets(t, c) })
 	t.Run("cluster issuers", func(t *testing.T) { clusterIssuers(t, c) })
 	t.Run("faults of the cluster", func(t *testing.T) { clusterFaults(t, c) })
 	t.Run("namespace of the run", func(t *testing.T) { ownNamespace(t, c) })
@@ -89,15 +90,19 @@ func TestRuns(t *testing.T) {
 func twoNamespaces(t *testing.T, c *somebodys) {
 	t.Helper()
 	namespaces := []string{"shop-left", "shop-right"}
-	defer c.permit(t, namespaces, false)()
+	defer c.permit(t, namespaces, false, false)()
 	before := c.inventory(t)
 	witness, server := c.watch(t)
 	plan := planned(t, "testdata/two-namespaces.yaml", 1)
 	b := backend(t, "--kubeconfig", c.login(t, "shop-left", server),
 		"--namespace", "shop")
-	report := perform(t, plan, b)
+	nodes := 0
+	report := performAloud(t, plan, b, func(line string) {
+		nodes = max(nodes, strings.Count(line, " runs "))
+	})
 	assert.Equal(t, reports.Pass, report.Verdict)
 	assert.Equal(t, statuses(simulated(t, plan)), statuses(report))
+	assert.Equal(t, 3, nodes, "pods are spread over all")
 	c.unchanged(t, before)
 
 	var idle []string
@@ -121,7 +126,7 @@ func twoNamespaces(t *testing.T, c *somebodys) {
 // otherKubelets runs a scenario whose nodes have other kubelets.
 func otherKubelets(t *testing.T, c *somebodys) {
 	t.Helper()
-	defer c.permit(t, []string{"certquake"}, false)()
+	defer c.permit(t, []string{"certquake"}, false, false)()
 	before := c.inventory(t)
 	plan := planned(t, "quick-leaf-rotation", 10)
 	login := c.login(t, "certquake", c.server())
@@ -144,11 +149,22 @@ func otherKubelets(t *testing.T, c *somebodys) {
 	c.unchanged(t, before)
 }
 
+// readKubelets has an account that may look at the settings of kubelets, and compares them.
+func readKubelets(t *testing.T, c *somebodys) {
+	t.Helper()
+	defer c.permit(t, []string{"certquake"}, false, true)()
+	plan := planned(t, "quick-leaf-rotation", 10)
+	b := backend(t, "--kubeconfig", c.login(t, "certquake", c.server()))
+	err := harness.Run(t.Context(), plan, b, &harnesstest.Rows{}, nil)
+	require.ErrorIs(t, err, harness.ErrUnsupported)
+	require.ErrorContains(t, err, "node fast: syncFrequency 1s and Watch was planned; "+kubeletsAre)
+}
+
 // clusterIssuers runs the Akka documentation's own manifests, where pods may do as little as there
 // is a standard for.
 func clusterIssuers(t *testing.T, c *somebodys) {
 	t.Helper()
-	defer c.permit(t, []string{"certquake"}, true)()
+	defer c.permit(t, []string{"certquake"}, true, false)()
 	_, err := c.client.CoreV1().Namespaces().Patch(t.Context(), "certquake", types.MergePatchType,
 		[]byte(`{"metadata":{"labels":{"pod-security.kubernetes.io/enforce":"restricted"}}}`),
 		meta.PatchOptions{})
@@ -171,7 +187,7 @@ func clusterIssuers(t *testing.T, c *somebodys) {
 // clusterFaults runs a scenario with a fault that nobody does to a cluster of others.
 func clusterFaults(t *testing.T, c *somebodys) {
 	t.Helper()
-	defer c.permit(t, []string{"certquake"}, false)()
+	defer c.permit(t, []string{"certquake"}, false, false)()
 	before := c.inventory(t)
 	plan := planned(t, "quick-issuer-outage", 10)
 	login := c.login(t, "certquake", c.server())
@@ -202,7 +218,7 @@ func ownNamespace(t *testing.T, c *somebodys) {
 // missingVerb takes one verb after the other away.
 func missingVerb(t *testing.T, c *somebodys) {
 	t.Helper()
-	defer c.permit(t, []string{"certquake"}, false)()
+	defer c.permit(t, []string{"certquake"}, false, false)()
 	before := c.inventory(t)
 	login := c.login(t, "certquake", c.server())
 	plan := planned(t, "hostname-mismatch", 60)
@@ -269,7 +285,7 @@ func spelled(verb string, rule rbac.PolicyRule) string {
 // thingsOfOthers has objects in the way that no run made.
 func thingsOfOthers(t *testing.T, c *somebodys) {
 	t.Helper()
-	defer c.permit(t, []string{"certquake"}, false)()
+	defer c.permit(t, []string{"certquake"}, false, false)()
 	login := c.login(t, "certquake", c.server())
 	secrets := c.client.CoreV1().Secrets("certquake")
 	mine := &core.Secret{
@@ -338,7 +354,7 @@ func killed(t *testing.T, c *somebodys) {
 // interrupted ends runs in their course, and while they begin.
 func interrupted(t *testing.T, c *somebodys) {
 	t.Helper()
-	defer c.permit(t, []string{"certquake"}, false)()
+	defer c.permit(t, []string{"certquake"}, false, false)()
 	before := c.inventory(t)
 	login := c.login(t, "certquake", c.server())
 	plan := planned(t, "quick-leaf-rotation", 10)

@@ -37,8 +37,8 @@ type cluster struct {
 	versions   map[string]string
 	unlike     map[string]string // planned nodes that the cluster's are not like
 	absent     []string          // namespaces that are to be made
-	left       []string          // namespaces that a run made that may have been killed
-	own        []string          // namespaces that are to be removed
+	left       []owned           // namespaces that a run made that may have been killed
+	own        []owned           // namespaces that are to be removed
 	locks      []*lock
 
 	broken chan struct{} // closed when a namespace was taken away

@@ -209,7 +209,7 @@ func hopeless(pod *corev1.Pod) bool {
 			continue
 		}
 		switch waiting.Reason {
-		case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError":
+		case "ImagePullBackOff", "InvalidImageName", "CreateContainerConfigError":
 			return true
 		}
 	}

@@ -150,7 +150,7 @@ func (b *broom) collisions(
 	var problems []error
 	for _, t := range there {
 		if _, wanted := taken[t.String()]; wanted && t.run() != b.run {
-			problems = append(problems, fmt.Errorf("%s exists and is none of certquake's", t))
+			problems = append(problems, errors.New(t.String()+" "+ownership(t)))
 		}
 		if secret := secretOf(t); secret != "" && t.run() != b.run {
 			if _, wanted := taken["Secret "+t.object.GetNamespace()+"/"+secret]; wanted {
@@ -162,8 +162,21 @@ func (b *broom) collisions(
 	if len(problems) == 0 {
 		return nil
 	}
-	return fmt.Errorf("nothing of others is overwritten; choose another --namespace:\n%w",
-		errors.Join(problems...))
+	return fmt.Errorf("nothing of others is overwritten; run elsewhere, or remove what is in the "+
+		"way:\n%w", errors.Join(problems...))
+}
+
+// ownership says of a thing that is in the way whose it is.
+func ownership(t thing) string {
+	run, home := t.run(), t.object.GetLabels()[labelHome]
+	switch {
+	case run == "":
+		return "exists and is none of certquake's"
+	case home == "" || !t.kind.cluster:
+		return "belongs to run " + run
+	}
+	return fmt.Sprintf("belongs to run %s in namespace %s; if that was killed: kubectl delete %s %s",
+		run, home, strings.ToLower(t.kind.name), t.object.GetName())
 }
 
 // secretOf returns the Secret that a Certificate writes, "" for anything else.

@@ -235,14 +235,17 @@ func TestCollisions(t *testing.T) {
 	err := b.collisions(context.Background(), smallPlan(), lent())
 	require.Error(t, err)
 	lines := strings.Split(err.Error(), "\n")
-	assert.Equal(t, "nothing of others is overwritten; choose another --namespace:", lines[0])
+	assert.Equal(t, "nothing of others is overwritten; run elsewhere, or remove "+
+		"what is in the way:", lines[0])
 	assert.ElementsMatch(t, []string{
 		"Secret mine-default/leaf exists and is none of certquake's",
 		"Service mine-default/a exists and is none of certquake's",
-		"Deployment mine-default/a-1 exists and is none of certquake's",
+		"Deployment mine-default/a-1 belongs to run r0",
 		"ClusterIssuer self-signed exists and is none of certquake's",
 		"Certificate mine-default/theirs, which is none of certquake's, writes Secret root, too",
 	}, lines[1:])
+	assert.Equal(t, "belongs to run r0 in namespace mine-default; if that was killed: "+
+		"kubectl delete clusterissuer x", ownership(object("ClusterIssuer", "x", "r0")))
 	assert.False(t, slices.ContainsFunc(client.Actions(), func(a clienttesting.Action) bool {
 		return a.GetVerb() != "list"
 	}), "nothing was changed")

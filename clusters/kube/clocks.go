@@ -25,6 +25,8 @@ const (
 	clockAsks  = 8 // questions to each pod
 	clockPods  = 3 // pods that are asked on each node
 	clockLimit = 500 * time.Millisecond
+	// clockPatience is the limit before offset 0, which pods are told by this comparison.
+	clockPatience = 3 * time.Second
 )
 
 // clocks is what the first comparison of each node's clock with the harness's gave. Its zero value
@@ -50,9 +52,13 @@ type comparison struct {
 }
 
 // compareClocks returns a row for every node that pods run on, or ran on: how its clock compares
-// with the harness's, which was 0 at zero. It takes clockLimit at most and never fails: a node that
-// could not be asked has a row that says so.
-func (w *world) compareClocks(ctx context.Context, zero time.Time) []record.Span {
+// with the harness's, which was 0 at zero. It takes as long as the limit at most and never fails: a
+// node that could not be asked has a row that says so.
+func (w *world) compareClocks(
+	ctx context.Context, zero time.Time, limit time.Duration,
+) []record.Span {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	pods := w.roster.byNode()
 	w.clocks.mu.Lock()
 	defer w.clocks.mu.Unlock()
@@ -90,6 +96,8 @@ func (w *world) beginOf(ctx context.Context, planned string) time.Time {
 	defer w.clocks.mu.Unlock()
 	if _, known := w.clocks.first[node]; !known {
 		at := min(max(time.Since(w.base), 0), w.plan.Horizon)
+		ctx, cancel := context.WithTimeout(ctx, clockLimit)
+		defer cancel()
 		rows := w.roster.compare(ctx, w.base, map[string][]*corev1.Pod{node: {pod}})
 		w.clocks.keep(rows)
 		w.ledger.compared(at, rows)
@@ -126,8 +134,6 @@ func (r *roster) byNode() map[string][]*corev1.Pod {
 func (r *roster) compare(
 	ctx context.Context, zero time.Time, nodes map[string][]*corev1.Pod,
 ) []record.Span {
-	ctx, cancel := context.WithTimeout(ctx, clockLimit)
-	defer cancel()
 	rows := make([]record.Span, len(nodes))
 	var all sync.WaitGroup
 	for i, node := range slices.Sorted(maps.Keys(nodes)) {

@@ -220,7 +220,7 @@ func TestNodeClocksUnknown(t *testing.T) {
 	}
 	_, w := newClockWorld(t, api, "good", "mute", "stuck")
 	asked := time.Now()
-	rows := w.compareClocks(t.Context(), w.base)
+	rows := w.compareClocks(t.Context(), w.base, clockLimit)
 	assert.Less(t, time.Since(asked), clockLimit+5*time.Second)
 	require.Len(t, rows, 3)
 	assert.Equal(t, record.OK, rows[0].Outcome)
@@ -237,7 +237,7 @@ func TestNodeClocksUnknown(t *testing.T) {
 	// The first comparison is the one that counts, and a node without pods is still told of.
 	api.mute = nil
 	w.roster.lost(w.roster.pod("a-0"))
-	rows = w.compareClocks(t.Context(), w.base)
+	rows = w.compareClocks(t.Context(), w.base, clockLimit)
 	require.Len(t, rows, 3)
 	assert.Equal(t, "no pod on it told its clock: none runs there", rows[0].Detail)
 	assert.Equal(t, time.Hour, rows[1].Skew.Round(time.Minute))
@@ -250,7 +250,7 @@ func TestNodeClockOfLatecomer(t *testing.T) {
 	api := &clockAPI{ahead: map[string]time.Duration{"a-1-4": time.Hour}}
 	r, w := newClockWorld(t, api, "one", "one", "one")
 	w.roster.saw(on("one", somePod("b-0", "3", base, true)))
-	w.compareClocks(t.Context(), w.base)
+	w.compareClocks(t.Context(), w.base, clockLimit)
 	assert.Equal(t, clockPods*clockAsks, api.asking)
 	w.roster.saw(on("two", somePod("a-1", "4", base.Add(time.Second), true)))
 	w.base = w.base.Add(-10 * time.Second)

@@ -71,7 +71,7 @@ func TestLedgerFaultsAreNoIssuances(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
 	old := r.secrets[leafSecret].current().object
-	chain, err := r.strangeLeaf(r.secrets[leafSecret], r.secrets[rootSecret], base)
+	chain, err := r.strangeLeaf(r.secrets[leafSecret], r.secrets[rootSecret])
 	require.NoError(t, err)
 	torn := old.DeepCopy()
 	torn.Data[certKey] = chain

@@ -118,7 +118,7 @@ func anotherKey(like crypto.PublicKey) (crypto.Signer, error) {
 
 // strangeLeaf returns tls.crt of a Secret with a leaf of another key in front, signed by the same
 // CA. The caller holds the lock.
-func (l *ledger) strangeLeaf(s *secret, issuer *secret, now time.Time) ([]byte, error) {
+func (l *ledger) strangeLeaf(s *secret, issuer *secret) ([]byte, error) {
 	old := s.current().certs[0]
 	fresh, err := anotherKey(old.PublicKey)
 	if err != nil {
@@ -129,8 +129,8 @@ func (l *ledger) strangeLeaf(s *secret, issuer *secret, now time.Time) ([]byte, 
 		return nil, err
 	}
 	template.SubjectKeyId = nil
-	template.NotBefore = now.Truncate(time.Second)
-	template.NotAfter = template.NotBefore.Add(old.NotAfter.Sub(old.NotBefore))
+	// By the clock that dated the old one, not the harness's: else it may not be valid yet.
+	template.NotBefore, template.NotAfter = old.NotBefore, old.NotAfter
 	parent, signer := template, fresh
 	if ca := issuer.signerOf(old); ca != nil {
 		parent = ca
@@ -161,7 +161,7 @@ func (w *world) tearPairs(ctx context.Context, action scenarios.Action) error {
 		}
 		certificate := w.plan.World.CertificateOf(name)
 		authority := w.plan.World.AuthorityOf(scenarios.IssuerOf(certificate))
-		chain, err := w.ledger.strangeLeaf(s, w.ledger.secrets[authority], time.Now())
+		chain, err := w.ledger.strangeLeaf(s, w.ledger.secrets[authority])
 		seen := len(s.history)
 		w.ledger.mu.Unlock()
 		if err != nil {

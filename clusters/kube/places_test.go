@@ -78,7 +78,8 @@ func TestWorkloadsOnSomebodysCluster(t *testing.T) {
 	require.Len(t, made, 3)
 	assert.Equal(t, "r1", made[0].Spec.Template.Labels[labelRun])
 	spec := made[0].Spec.Template.Spec
-	assert.Empty(t, spec.NodeSelector)
+	assert.Equal(t, map[string]string{"kubernetes.io/os": "linux"}, spec.NodeSelector)
+	assert.Equal(t, "10m", spec.Containers[0].Resources.Requests.Cpu().String())
 	assert.Equal(t, []corev1.TopologySpreadConstraint{{
 		MaxSkew: 1, TopologyKey: "kubernetes.io/hostname", WhenUnsatisfiable: "ScheduleAnyway",
 		LabelSelector: &metav1.LabelSelector{MatchLabels: map[string]string{

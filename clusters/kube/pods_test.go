@@ -167,6 +167,8 @@ func TestReady(t *testing.T) {
 	pod.Status.ContainerStatuses[0].State = corev1.ContainerState{
 		Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull"},
 	}
+	assert.False(t, hopeless(pod), "it is tried again")
+	pod.Status.ContainerStatuses[0].State.Waiting.Reason = "ImagePullBackOff"
 	assert.True(t, hopeless(pod))
 	assert.False(t, started(pod))
 	pod.Status.ContainerStatuses[0].RestartCount = 2

@@ -12,6 +12,7 @@ import (
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
@@ -110,6 +111,8 @@ func Workloads(plan scenarios.Plan, target clusters.Target) ([]k8s.Object, error
 		spec.Containers = []corev1.Container{container(target.Image, config)}
 		if target.Spread {
 			spread(spec, made.Labels)
+			spec.NodeSelector = map[string]string{corev1.LabelOSStable: "linux"}
+			spec.Containers[0].Resources.Requests = modest()
 		} else {
 			spec.NodeSelector = map[string]string{corev1.LabelHostname: target.Nodes[pod.Node]}
 			spec.Tolerations = tolerations()
@@ -144,6 +147,9 @@ func Render(plan scenarios.Plan, target clusters.Target) ([]byte, error) {
 
 // RunLabels returns the labels of everything that a run makes on a cluster that outlives it.
 func RunLabels(run string) map[string]string { return runMarks(run) }
+
+// NoRunLabels returns the labels of what is somebody's own although a run may have made it.
+func NoRunLabels() map[string]string { return map[string]string{labelRun: ""} }
 
 // RunOf returns the run that made an object, "" if none says so.
 func RunOf(object metav1.Object) string {
@@ -269,6 +275,15 @@ func spread(spec *corev1.PodSpec, named map[string]string) {
 	spec.Tolerations = tolerations()
 	for i := range spec.Tolerations {
 		spec.Tolerations[i].Effect = corev1.TaintEffectNoExecute
+	}
+}
+
+// modest returns what a pod asks for, where quotas may want that it does: less than it takes under
+// load, so that a workload of hundreds finds room.
+func modest() corev1.ResourceList {
+	return corev1.ResourceList{
+		corev1.ResourceCPU:    *resource.NewMilliQuantity(10, resource.DecimalSI),
+		corev1.ResourceMemory: *resource.NewQuantity(24<<20, resource.BinarySI),
 	}
 }
 

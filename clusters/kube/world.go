@@ -317,7 +317,7 @@ func (w *world) begin(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, beginLimit)
 	defer cancel()
 	zero := time.Now() // of the clock that nodes' are compared with, and that base is read on
-	compared := w.compareClocks(ctx, zero)
+	compared := w.compareClocks(ctx, zero, clockPatience)
 	w.base = zero.Add(time.Since(zero) + lead)
 	problems := make(chan error, len(w.plan.Pods))
 	for _, pod := range w.plan.Pods {
@@ -406,10 +406,14 @@ func (w *world) readable(planned string) bool {
 func (w *world) Close(ctx context.Context) error {
 	reached := min(time.Since(w.base), w.plan.Horizon)
 	w.drain(ctx, reached)
-	w.ledger.compared(reached, w.compareClocks(ctx, w.base))
+	w.ledger.compared(reached, w.compareClocks(ctx, w.base, clockLimit))
 	w.ledger.close(reached)
 	err := w.record(time.Now(), true)
-	return errors.Join(err, w.leave(ctx))
+	left := w.leave(ctx)
+	if err == nil && left != nil {
+		return fmt.Errorf("%w: %w", harness.ErrLeft, left)
+	}
+	return errors.Join(err, left)
 }
 
 // drain waits until every row of the run has arrived.
