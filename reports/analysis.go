@@ -41,6 +41,7 @@ type Analysis struct {
 	provings     map[string]*proving      // by action, of those with subjects; nil before a proof
 	skipped      map[string]string        // why, by action that was left out on purpose
 	unlike       []string                 // in what the cluster is not like the plan's nodes
+	placed       bool                     // pods are on nodes of the cluster's choice
 
 	clocks map[string]nodeClock // by node of the cluster; nil when none was compared
 
@@ -138,6 +139,8 @@ func (z *Analyzer) Write(span record.Span) error {
 		a.skip(&span)
 	case record.Unlike:
 		a.unlike = append(a.unlike, "node "+span.Source+": "+span.Detail)
+	case record.Placed:
+		a.placed = true
 	case record.Lost:
 		z.note(lostRows(&span))
 	case record.End:

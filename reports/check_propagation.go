@@ -20,9 +20,7 @@ func checkPropagation(a *Analysis) (Status, string) {
 	}
 	switch {
 	case len(a.unlike) > 0 && v.judged+v.pending+v.superseded > 0:
-		return Inconclusive, fmt.Sprintf("the nodes are not those of the plan "+
-			"(--allow-partial), so its bound of %s says nothing: %s", Moment(v.bound),
-			strings.Join(a.unlike, "; "))
+		return Inconclusive, a.notTheirs(v.bound)
 	case v.late > 0:
 		return Fail, v.sentence(a)
 	case v.judged == 0 && v.pending > 0:
@@ -36,6 +34,12 @@ func checkPropagation(a *Analysis) (Status, string) {
 	}
 	return Pass, fmt.Sprintf("%s to a pod, each within the bound of %s",
 		plural(v.judged, "propagation"), Moment(v.bound))
+}
+
+// notTheirs says why a bound that the plan's nodes have says nothing of others.
+func (a *Analysis) notTheirs(bound time.Duration) string {
+	return fmt.Sprintf("the nodes are not those of the plan (--allow-partial), so its bound of %s "+
+		"says nothing: %s", Moment(bound), strings.Join(a.unlike, "; "))
 }
 
 // lateness gathers what became of writes at pods.

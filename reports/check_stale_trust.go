@@ -7,13 +7,16 @@ import (
 )
 
 // checkStaleTrust fails when a pod still trusted a CA later than the bound after the published
-// ca.crt dropped it, unless the CA was published again before.
+// ca.crt dropped it, unless the CA was published again before. Where the nodes are not the planned
+// ones, a bound that follows from them is not theirs.
 func checkStaleTrust(a *Analysis) (Status, string) {
 	var v staleTrust
 	for secret := range a.secrets.history {
 		a.withdrawals(secret, func(w withdrawal) { v.judge(a, w) })
 	}
 	switch {
+	case len(a.unlike) > 0 && a.plan.Expect.StaleTrust == nil && v.judged+v.pending > 0:
+		return Inconclusive, a.notTheirs(v.bound)
 	case v.stale > 0:
 		return Fail, v.sentence(a)
 	case v.judged == 0 && v.pending > 0:

@@ -27,13 +27,12 @@ func (a *Analysis) figures() *Report {
 		Worst:        Worst{At: seconds(at), Broken: broken, Pairs: a.pairs()},
 		Latency:      a.latency(),
 		Associations: a.associationFigures(),
-		Law:          NewLaw(a.plan).Quantiles(),
 		Bound:        seconds(a.bounds.longest),
 		Disagreement: disagreementOf(a.delaysByWrite()),
 		ExpiredUse:   a.expiredUse(),
 		Clocks:       a.clockFigures(),
 		Faults:       a.faults(),
-		Reproduce:    reproduce(a.plan, a.header.Backend),
+		Reproduce:    reproduce(a.plan, a.header),
 	}
 	for _, outage := range a.outages() {
 		r.Outage += seconds(outage.to - outage.from)
@@ -112,7 +111,8 @@ func (a *Analysis) associationFigures() AssociationFigures {
 	}
 }
 
-// propagation fills in the times from write to use, as a whole and by node.
+// propagation fills in the times from write to use, as a whole and by node, and what the settings
+// predict, or why they do not.
 func (a *Analysis) propagation(r *Report) {
 	byNode := make([][]time.Duration, len(a.plan.Nodes))
 	var all, projected []time.Duration
@@ -133,6 +133,12 @@ func (a *Analysis) propagation(r *Report) {
 		}
 	}
 	r.Propagation, r.Projection = quantilesOf(all), quantilesOf(projected)
+	if a.unpredicted() == "" {
+		r.Law = new(NewLaw(a.plan).Quantiles())
+	}
+	if r.Unpredicted = a.unplaced(); r.Unpredicted != "" {
+		return
+	}
 	r.ByNode = make([]NodeDelay, len(byNode))
 	for i, node := range a.plan.Nodes {
 		q := quantilesOf(byNode[i])

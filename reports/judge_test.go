@@ -136,6 +136,37 @@ func TestSentence(t *testing.T) {
 		s.judge(t).Sentence())
 }
 
+// The settings of a backend are repeated as a shell is to be given them.
+func TestReproduceRepeatsSettings(t *testing.T) {
+	s := newScene()
+	s.plan.Params = map[string]string{"note": "a b", "hold": "1m"}
+	s.plan.Speed = 10
+	header := headerOf(s.plan)
+	header.Backend = "existing"
+	header.Settings = []string{"--allow-partial=true", "--context=it's mine", "--namespace=n"}
+	r, err := Judge(s.analyseAs(t, header, false))
+	require.NoError(t, err)
+	assert.Equal(t, "certquake run small.yaml --seed 1 --backend existing --allow-partial=true "+
+		`'--context=it'\''s mine' --namespace=n --speed 10 --set hold=1m --set 'note=a b'`,
+		r.Reproduce)
+}
+
+func TestCommandLine(t *testing.T) {
+	for _, row := range []struct{ word, want string }{
+		{"", "''"},
+		{"a-Z_0./=:@%+,9", "a-Z_0./=:@%+,9"},
+		{"a b", "'a b'"},
+		{"it's", `'it'\''s'`},
+		{"$(ls)", "'$(ls)'"},
+		{"~/x", "'~/x'"},
+		{"a\nb;c&d|e", "'a\nb;c&d|e'"},
+		{"wörter", "'wörter'"},
+	} {
+		assert.Equal(t, row.want, CommandLine(row.word))
+	}
+	assert.Equal(t, "a 'b c' d", CommandLine("a", "b c", "d"))
+}
+
 // Others read report.json by these names.
 func TestReportFields(t *testing.T) {
 	data, err := encode(newScene().judge(t))

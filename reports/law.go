@@ -54,6 +54,24 @@ func NewLaw(plan scenarios.Plan) Law {
 	return law
 }
 
+// unplaced says why no time is told by planned node; it returns nothing when some is.
+func (a *Analysis) unplaced() string {
+	if why := a.unpredicted(); why != "" || !a.placed {
+		return why
+	}
+	return "Pods ran where the cluster's scheduler put them, so no time is told by planned node."
+}
+
+// unpredicted says why the law of the plan tells nothing of the run, nor the planned node of a pod
+// where it ran; it returns nothing when they do.
+func (a *Analysis) unpredicted() string {
+	if len(a.unlike) == 0 {
+		return ""
+	}
+	return "Pods ran on other nodes than the plan's, so nothing is predicted from the planned " +
+		"settings and no time is told by planned node."
+}
+
 // add adds one pod.
 func (l *Law) add(node scenarios.PlannedNode, group scenarios.PeerGroup) {
 	if node.SyncFrequency <= 0 {

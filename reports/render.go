@@ -126,7 +126,7 @@ func (a *Analysis) drawings() []drawing {
 	}
 	if d := a.propagationPlot(); len(d.Measured) > 0 {
 		all = append(all, drawing{
-			"propagation", "How fast Secrets spread", propagationCaption,
+			"propagation", "How fast Secrets spread", a.propagationCaption(),
 			d.Draw,
 		})
 	}
@@ -152,6 +152,14 @@ func (a *Analysis) outcomeDrawings(window plots.Window, zoomed bool) []drawing {
 	}
 }
 
+// propagationCaption explains the lines that the picture has.
+func (a *Analysis) propagationCaption() string {
+	if why := a.unpredicted(); why != "" {
+		return spreadCaption + " " + why
+	}
+	return spreadCaption + " " + lawCaption
+}
+
 // The captions explain what a picture shows to someone who sees its kind for the first time.
 const (
 	outcomesCaption = "Each moment's new connections per second, stacked by how they ended. " +
@@ -163,7 +171,8 @@ const (
 	matrixCaption = "Each square is one ordered pair at the moment at which the most pairs were " +
 		"broken: the pod of the row dials the pod of the column. Pale squares worked; coloured " +
 		"ones failed for the reason given."
-	propagationCaption = "The share of pods that used a new Secret within the given time. The " +
-		"dashed line is what kubelet sync and reload settings alone predict; a measured line to " +
-		"the right of it is slower than the settings explain, as when a kubelet is paused."
+	spreadCaption = "The share of pods that used a new Secret within the given time."
+	lawCaption    = "The dashed line is what kubelet sync and reload settings alone predict; a " +
+		"measured line to the right of it is slower than the settings explain, as when a kubelet " +
+		"is paused."
 )

@@ -40,10 +40,11 @@ type Report struct {
 	Associations AssociationFigures       `json:"associations"`
 
 	Propagation  Quantiles    `json:"propagation_seconds"` // from a Secret's write to its use
-	Law          Quantiles    `json:"propagation_law_seconds"`
+	Law          *Quantiles   `json:"propagation_law_seconds,omitempty"`
 	Projection   Quantiles    `json:"projection_seconds"` // the kubelet's part of it
-	ByNode       []NodeDelay  `json:"propagation_by_node"`
-	Bound        Seconds      `json:"bound_seconds"` // the longest propagation the plan allows
+	ByNode       []NodeDelay  `json:"propagation_by_node,omitempty"`
+	Unpredicted  string       `json:"unpredicted,omitempty"` // why Law and ByNode are absent
+	Bound        Seconds      `json:"bound_seconds"`         // the longest one the plan allows
 	Disagreement Disagreement `json:"disagreement_seconds"`
 	ExpiredUse   ExpiredUse   `json:"expired_use"`
 
@@ -221,21 +222,22 @@ func (r *Report) results() []result {
 }
 
 // reproduce returns the command line that gives this run again.
-func reproduce(plan scenarios.Plan, backend string) string {
+func reproduce(plan scenarios.Plan, header record.Header) string {
 	seed := strconv.FormatUint(plan.Seed, 10)
 	source := plan.Scenario
 	if !slices.Contains(scenarios.Names(), source) {
 		source += ".yaml" // a file of the user's, wherever it is
 	}
 	words := []string{"certquake", "run", source, "--seed", seed}
-	if backend != "" && backend != "sim" {
-		words = append(words, "--backend", backend)
+	if header.Backend != "" && header.Backend != "sim" {
+		words = append(words, "--backend", header.Backend)
 	}
+	words = append(words, header.Settings...)
 	if plan.Speed > 0 {
 		words = append(words, "--speed", scenarios.FormatSpeed(plan.Speed))
 	}
 	for _, name := range slices.Sorted(maps.Keys(plan.Params)) {
 		words = append(words, "--set", name+"="+plan.Params[name])
 	}
-	return strings.Join(words, " ")
+	return CommandLine(words...)
 }

@@ -65,19 +65,22 @@ func (a *Analysis) signature() string {
 	return text
 }
 
-// propagationPlot is the distribution of propagations beside the law.
+// propagationPlot is the distribution of propagations beside the law and the bound, or alone where
+// the planned settings are not those of the nodes.
 func (a *Analysis) propagationPlot() plots.Propagation {
 	sample := a.propagations()
 	slices.Sort(sample)
-	law := NewLaw(a.plan)
 	d := plots.Propagation{
 		Title:    "How long a written Secret took until a pod used it",
 		Caption:  a.signature(),
-		Bound:    a.bounds.longest.Seconds(),
 		Measured: empirical(sample),
 		Count:    plural(int64(len(sample)), "propagation") + " of this run",
 	}
-	if law.pods > 0 {
+	if a.unpredicted() != "" {
+		return d
+	}
+	d.Bound = a.bounds.longest.Seconds()
+	if law := NewLaw(a.plan); law.pods > 0 {
 		for i := range pointsMax + 1 {
 			x := law.Max() * float64(i) / pointsMax
 			d.Law = append(d.Law, plots.Point{Seconds: x, Share: law.CDF(x)})

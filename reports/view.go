@@ -63,7 +63,7 @@ type viewPicture struct {
 
 type viewNode struct {
 	scenarios.PlannedNode
-	Pods  int
+	Pods  int // 0, as Delay, where pods ran on others
 	Delay NodeDelay
 }
 
@@ -209,10 +209,12 @@ func basisOf(r *Report) string {
 // settings adds the nodes, workloads and params of the plan.
 func (v *view) settings(a *Analysis) {
 	for i, node := range a.plan.Nodes {
-		v.Nodes = append(v.Nodes, viewNode{
-			node, a.podsWhere(func(p scenarios.Pod) bool { return p.Node == node.Name }),
-			v.Report.ByNode[i],
-		})
+		shown := viewNode{PlannedNode: node}
+		if len(v.Report.ByNode) > 0 {
+			shown.Pods = a.podsWhere(func(p scenarios.Pod) bool { return p.Node == node.Name })
+			shown.Delay = v.Report.ByNode[i]
+		}
+		v.Nodes = append(v.Nodes, shown)
 	}
 	for _, group := range a.plan.Peers {
 		v.Workloads = append(v.Workloads, viewWorkload{

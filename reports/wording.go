@@ -51,6 +51,25 @@ func Number(n int64) string {
 	return digits
 }
 
+// CommandLine writes a command as a POSIX shell is to be given it: words that hold anything with a
+// meaning to a shell are in quotes.
+func CommandLine(words ...string) string {
+	quoted := make([]string, len(words))
+	for i, word := range words {
+		quoted[i] = word
+		if word == "" || strings.ContainsFunc(word, special) {
+			quoted[i] = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+// special reports whether a character is none of those that no shell gives a meaning to.
+func special(r rune) bool {
+	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') &&
+		!strings.ContainsRune("-_./=:@%+,", r)
+}
+
 // plural writes a count and its noun.
 func plural(n int64, noun string) string {
 	if n == 1 {

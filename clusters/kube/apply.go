@@ -194,7 +194,7 @@ func (w *world) applyWorkloads(ctx context.Context) error {
 	if err == nil && stuck == "" {
 		harness.Say(ctx, "%d pods are ready", len(w.plan.Pods))
 		if w.target.Spread {
-			harness.Say(ctx, "%s", w.roster.whereabouts())
+			harness.Say(ctx, "%s", guestList(w.roster.whereabouts()))
 		}
 		return nil
 	}

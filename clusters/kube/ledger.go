@@ -184,6 +184,15 @@ func (l *ledger) unlike(nodes map[string]string) {
 	}
 }
 
+// placed records where the cluster put pods.
+func (l *ledger) placed(whereabouts map[string]string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, pod := range l.plan.Pods {
+		l.rows.put(record.Span{Kind: record.Placed, Source: pod.Name, Detail: whereabouts[pod.Name]})
+	}
+}
+
 // prove records that an action was seen to take effect.
 func (l *ledger) prove(action, subject, detail string, at time.Time) {
 	l.mu.Lock()

@@ -116,6 +116,13 @@ func TestDoLeavesOut(t *testing.T) {
 	assert.Equal(t, []record.Span{{
 		Kind: record.Unlike, Source: "fast", Detail: "syncFrequency 1s was planned",
 	}}, r.out.of(record.Unlike))
+
+	w.ledger.placed(map[string]string{"a-0": "worker-2", "a-1": "worker-1"})
+	rows := r.sofar().of(record.Placed)
+	require.Len(t, rows, len(w.plan.Pods))
+	assert.Equal(t, "a-1 on worker-1", rows[1].Source+" on "+rows[1].Detail)
+	assert.Equal(t, "n runs b, c; o runs a",
+		guestList(map[string]string{"c": "n", "b": "n", "a": "o"}))
 }
 
 // What is left out is not refused.

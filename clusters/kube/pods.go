@@ -149,13 +149,22 @@ func (r *roster) tail(planned string) []string {
 	return nil
 }
 
-// whereabouts says which node of the cluster each pod runs on.
-func (r *roster) whereabouts() string {
+// whereabouts returns which node of the cluster each pod runs on.
+func (r *roster) whereabouts() map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	guests := map[string][]string{}
+	nodes := map[string]string{}
 	for planned, pod := range r.current {
-		guests[pod.Spec.NodeName] = append(guests[pod.Spec.NodeName], planned)
+		nodes[planned] = pod.Spec.NodeName
+	}
+	return nodes
+}
+
+// guestList says of whereabouts which pods each node runs.
+func guestList(whereabouts map[string]string) string {
+	guests := map[string][]string{}
+	for planned, node := range whereabouts {
+		guests[node] = append(guests[node], planned)
 	}
 	var said []string
 	for _, node := range slices.Sorted(maps.Keys(guests)) {

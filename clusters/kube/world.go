@@ -340,6 +340,9 @@ func (w *world) begin(ctx context.Context) error {
 	}
 	w.ledger.begin(w.base)
 	w.ledger.unlike(w.target.Unlike)
+	if w.target.Spread {
+		w.ledger.placed(w.roster.whereabouts())
+	}
 	w.ledger.compared(0, compared)
 	w.roster.greet(w.welcome)
 	return w.wait(ctx, w.base)

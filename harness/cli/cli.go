@@ -84,7 +84,7 @@ func Main(ctx context.Context, env Env) int {
 	if stdout.err != nil && !errors.Is(err, errInterrupted) && !errors.Is(err, stdout.err) {
 		err = errors.Join(err, fmt.Errorf("write to standard output: %w", stdout.err))
 	}
-	return conclude(env.Stderr, err)
+	return conclude(env.Stderr, env.unfinished(err))
 }
 
 // conclude prints what is not said yet and returns the exit code.

@@ -96,7 +96,7 @@ func newClusterDown(env *Env) *cobra.Command {
 		Use:   "down",
 		Short: "End a cluster and remove what is left of it",
 		Long: `Down ends a cluster and returns when nothing is left of it. Of one that ended by
-itself it removes the logs.`,
+itself, or whose keeper was killed, it removes what is left.`,
 		Example: "  certquake cluster down\n  certquake cluster down --name mine",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -104,7 +104,7 @@ itself it removes the logs.`,
 			if err != nil {
 				return err
 			}
-			if err := c.down(cmd.Context()); err != nil {
+			if err := c.down(cmd.Context(), env); err != nil {
 				return fmt.Errorf("end cluster %s: %w", name, err)
 			}
 			tell(env.Stderr, "certquake: cluster %s is gone\n", name)

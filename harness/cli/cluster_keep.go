@@ -149,11 +149,22 @@ func (c keptCluster) hold(ctx context.Context, kept Kept) error {
 	}
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience-time.Second)
 	defer cancel()
-	err := errors.Join(cause, kept.Down(limited))
+	left := kept.Down(limited)
+	err := errors.Join(cause, left, c.noteLeft(left))
 	if err == nil {
 		return os.WriteFile(c.path(clusterCause), []byte("its keeper was told to end"), 0o600)
 	}
 	return errors.Join(err, os.WriteFile(c.path(clusterCause), []byte(err.Error()), 0o600))
+}
+
+// noteLeft writes down that some of the cluster could not be removed, and why.
+func (c keptCluster) noteLeft(err error) error {
+	if err == nil {
+		return nil
+	}
+	known := c.facts()
+	known.Left = err.Error()
+	return c.tell(known)
 }
 
 // keeperWords tells words one after the other, to whoever still reads them.

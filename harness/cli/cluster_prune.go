@@ -22,6 +22,33 @@ type ClusterRemover interface {
 	Remove(ctx context.Context, names []string) (removed []string, err error)
 }
 
+// ClusterSweeper is a Backend whose kept clusters outlive a keeper that is killed.
+type ClusterSweeper interface {
+	// Sweep removes what is left of the cluster that was kept with dir as its ClusterSpec.Dir, and
+	// returns a line for each thing that is gone.
+	Sweep(ctx context.Context, dir string) (removed []string, err error)
+}
+
+// sweep has a backend remove what is left of a kept cluster, and reports whether it can: nothing is
+// left of it then.
+func (env *Env) sweep(ctx context.Context, backend, dir string) (bool, error) {
+	for _, b := range env.Backends {
+		if sweeper, able := b.(ClusterSweeper); able && b.Name() == backend {
+			_, err := sweeper.Sweep(ctx, dir)
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// unfinished adds to an error of work that was left behind how what it made is removed.
+func (env *Env) unfinished(err error) error {
+	if !errors.Is(err, errAbandoned) || len(env.pruners()) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; certquake cluster prune removes what is left of a cluster", err)
+}
+
 func newClusterPrune(env *Env) *cobra.Command {
 	var backend string
 	cmd := &cobra.Command{

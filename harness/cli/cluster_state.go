@@ -26,9 +26,9 @@ const (
 	clusterFolder = "cluster"
 )
 
-// downMax is how long a keeper may take to end before it is killed.
+// downMax is how long a keeper may take to end before it is killed: more than it allows itself.
 const (
-	downMax   = 20 * time.Second
+	downMax   = patience + 10*time.Second
 	downEvery = 20 * time.Millisecond
 )
 
@@ -46,6 +46,7 @@ type facts struct {
 	Nodes      []scenarios.PlannedNode `json:"nodes"`
 	Images     map[string]string       `json:"images,omitempty"`
 	Kubeconfig string                  `json:"kubeconfig,omitempty"`
+	Left       string                  `json:"left,omitempty"` // why its keeper left some of it
 }
 
 // keptCluster is the folder of one.
@@ -218,18 +219,17 @@ func (c keptCluster) awaitEnd(ctx context.Context) {
 	}
 }
 
-// down has the keeper end, kills it when it does not, and removes the folder.
-func (c keptCluster) down(ctx context.Context) error {
+// down has the keeper end, kills it when it does not, and removes what is left and the folder.
+func (c keptCluster) down(ctx context.Context, env *Env) error {
 	tick := time.NewTicker(downEvery)
 	defer tick.Stop()
-	patience := time.NewTimer(downMax)
-	defer patience.Stop()
+	late := time.NewTimer(downMax)
+	defer late.Stop()
 	asked := false
 	for {
 		pid, living := c.keeper()
 		if !living {
-			c.awaitEnd(ctx)
-			return os.RemoveAll(c.dir)
+			return c.tidy(ctx, env)
 		}
 		if !asked && pid > 0 {
 			asked = true
@@ -239,7 +239,7 @@ func (c keptCluster) down(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
-		case <-patience.C:
+		case <-late.C:
 			if pid == 0 {
 				return errors.New("its keeper cannot be told to end")
 			}
@@ -250,4 +250,24 @@ func (c keptCluster) down(ctx context.Context) error {
 			return fmt.Errorf("%w: the cluster may not have ended", errInterrupted)
 		}
 	}
+}
+
+// tidy removes what is left of a cluster that has no keeper. Its folder goes last, so that the
+// cluster is found again where that fails.
+func (c keptCluster) tidy(ctx context.Context, env *Env) error {
+	known := c.facts()
+	swept, err := env.sweep(ctx, known.Backend, c.path(clusterFolder))
+	switch {
+	case err != nil:
+		return fmt.Errorf("remove what is left of it: %w; certquake cluster down%s tries again, "+
+			"and so does certquake cluster prune", err, nameFlag(c.name))
+	case !swept && known.Left != "":
+		why := known.Left
+		known.Left = "" // it is told once
+		return errors.Join(fmt.Errorf("its keeper could not remove all of it: %s; once you have "+
+			"removed the rest, certquake cluster down%s removes its logs", why, nameFlag(c.name)),
+			c.tell(known))
+	}
+	c.awaitEnd(ctx)
+	return os.RemoveAll(c.dir)
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/spf13/pflag"
+
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/cli"
 )
@@ -15,6 +17,13 @@ import (
 type keeping struct{ cli.Backend }
 
 func (keeping) Name() string { return "pretend" }
+
+// Flags implements cli.Configurable with settings that change nothing.
+func (keeping) Flags(flags *pflag.FlagSet) {
+	flags.String("context", "", "`NAME` of a context")
+	flags.Bool("allow-partial", false, "leave out what is not to be had")
+	flags.String("manifest", "", "`FILE|URL` of a manifest")
+}
 
 func (keeping) Keep(ctx context.Context, spec cli.ClusterSpec) (cli.Kept, error) {
 	harness.Say(ctx, "starting %d nodes", len(spec.Nodes))
@@ -49,6 +58,26 @@ func (keeping) Keep(ctx context.Context, spec cli.ClusterSpec) (cli.Kept, error)
 	return cli.Kept{
 		Kubeconfig: path, Broken: broken,
 		Cause: func() error { return errors.New("the kubelet is gone") },
-		Down:  func(context.Context) error { return os.Remove(path) },
+		Down: func(context.Context) error {
+			if manner == "clings" {
+				return errors.New("a container is busy")
+			}
+			return os.Remove(path)
+		},
 	}, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// sweeping is one of which more is left than the kubeconfig when its keeper is killed. Where there
+// is a file stuck, that cannot be removed.
+type sweeping struct{ keeping }
+
+func (sweeping) Sweep(_ context.Context, dir string) ([]string, error) {
+	if _, err := os.Stat(filepath.Join(dir, "stuck")); err == nil {
+		return nil, errors.New("the engine is busy")
+	}
+	left := filepath.Join(dir, "..", "..", "containers")
+	if err := os.Remove(left); err != nil {
+		return nil, err
+	}
+	return []string{left}, nil
 }

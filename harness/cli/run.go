@@ -23,6 +23,8 @@ type runFlags struct {
 	out     string
 	quiet   bool
 	verbose bool
+
+	settings []string // of the backend, as anybody may read them
 }
 
 func newRun(env *Env) *cobra.Command {
@@ -79,6 +81,7 @@ func (f *runFlags) run(cmd *cobra.Command, env *Env, args []string) error {
 	if err = env.foreign(cmd, backend); err != nil {
 		return err
 	}
+	f.settings = shown(cmd, backend)
 	jobs, err := f.load(ctx, env, args)
 	if err != nil {
 		return err
@@ -195,6 +198,7 @@ func (f *runFlags) perform(
 	header := record.Header{
 		Version: record.Version, Scenario: j.plan.Scenario, Digest: j.plan.Digest(),
 		Seed: j.plan.Seed, Backend: backend.Name(), Basis: backend.Basis(), Base: j.plan.Start,
+		Settings: f.settings,
 	}
 	folder, err := openFolder(dir, j.plan, header)
 	if err != nil {

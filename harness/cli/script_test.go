@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(leakless{m}, map[string]func(){
 		"certquake":         func() { os.Exit(cli.Program(simulating("v0.0.0-test"))) },
 		"certquake-keeping": func() { os.Exit(cli.Program(simulating("v0", keeping{sim.New()}))) },
+		"certquake-sweeping": func() {
+			os.Exit(cli.Program(simulating("v0", sweeping{keeping{sim.New()}})))
+		},
 	})
 }
 

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -10,7 +11,7 @@ import (
 )
 
 // Configurable is a Backend with settings of its own. The names of flags are its own, too: no two
-// backends share one.
+// backends share one. Records and reports repeat the settings of a run.
 type Configurable interface {
 	Backend
 	// Flags adds the settings to the flags. Their values hold from the command's start on.
@@ -45,6 +46,40 @@ func given(cmd *cobra.Command, backend Backend) []string {
 		}
 	})
 	return args
+}
+
+// shown returns the settings of the backend that a command was given, as arguments that anybody may
+// read: without the secrets that an address can hold.
+func shown(cmd *cobra.Command, backend Backend) []string {
+	args := given(cmd, backend)
+	for i, arg := range args {
+		name, value, _ := strings.Cut(arg, "=")
+		args[i] = name + "=" + withoutSecrets(value)
+	}
+	return args
+}
+
+// hidden stands for what is left out of an address.
+const hidden = "HIDDEN"
+
+// withoutSecrets hides the user and the query of an address, either of which may be a credential.
+// Of one that cannot be told apart, it leaves the scheme. Other values are returned as they are.
+func withoutSecrets(value string) string {
+	scheme, _, found := strings.Cut(value, "://")
+	if !found {
+		return value
+	}
+	address, err := url.Parse(value)
+	if err != nil {
+		return scheme + "://" + hidden
+	}
+	if address.User != nil {
+		address.User = url.User(hidden)
+	}
+	if address.RawQuery != "" {
+		address.RawQuery = hidden
+	}
+	return address.String()
 }
 
 // foreign refuses the settings of other backends than the one chosen.

@@ -184,7 +184,7 @@ func collectDir(dir string) ([]source, error) {
 	if len(found) == 0 {
 		if checkRun(dir) == nil {
 			return nil, usage(fmt.Errorf("%s: is a run folder, not one of scenarios", dir),
-				"certquake report "+quote(dir))
+				reports.CommandLine("certquake", "report", dir))
 		}
 		return nil, usage(fmt.Errorf("%s: no scenario file (*.yaml with apiVersion %s)",
 			dir, scenarios.APIVersion), sourceHint)
@@ -267,29 +267,14 @@ func each(name string, err error) error {
 
 // reproduce returns the command line that repeats a job.
 func (f *runFlags) reproduce(j job) string {
-	words := []string{
-		"certquake", "run", j.source.arg, "--backend", f.backend, "--seed", f.seed.String(),
-	}
+	words := []string{"certquake", "run", j.source.arg, "--backend", f.backend}
+	words = append(words, f.settings...)
+	words = append(words, "--seed", f.seed.String())
 	if f.speed != 1 {
 		words = append(words, "--speed", f.speed.String())
 	}
 	for _, pair := range f.set {
 		words = append(words, "--set", pair)
 	}
-	for i, word := range words {
-		words[i] = quote(word)
-	}
-	return strings.Join(words, " ")
-}
-
-// quote returns the word as a POSIX shell must be given it.
-func quote(word string) string {
-	odd := func(r rune) bool {
-		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') &&
-			!strings.ContainsRune("-_./=:@%+,", r)
-	}
-	if word != "" && !strings.ContainsFunc(word, odd) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	return reports.CommandLine(words...)
 }

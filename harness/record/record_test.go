@@ -18,7 +18,8 @@ func header() record.Header {
 	return record.Header{
 		Version: record.Version, Scenario: "test", Digest: "sha256:00", Seed: 7,
 		Backend: "sim", Basis: record.Modelled,
-		Base: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Base:     time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		Settings: []string{"--context=it's mine", "--allow-partial=true"},
 	}
 }
 
@@ -105,6 +106,19 @@ func TestCorrection(t *testing.T) {
 		span := record.Span{Kind: test.kind, Skew: test.skew, Uncertainty: test.uncertainty}
 		assert.Equal(t, test.want, span.Correction(), test)
 	}
+}
+
+// A run without settings has none in its header, as in records from before there were any.
+func TestHeaderWithoutSettings(t *testing.T) {
+	without := header()
+	without.Settings = nil
+	var out bytes.Buffer
+	w, err := record.NewWriter(&out, without)
+	require.NoError(t, err)
+	require.NoError(t, w.Flush())
+	assert.NotContains(t, out.String(), "settings")
+	_, r := read(t, out.Bytes())
+	assert.Equal(t, without, r.Header)
 }
 
 func TestTruncatedRecordReadsToItsLastWholeRow(t *testing.T) {

@@ -32,6 +32,9 @@ type Header struct {
 	Backend  string    `json:"backend"`
 	Basis    Basis     `json:"basis"`
 	Base     time.Time `json:"base"` // planned for offset 0; a Begin row tells when it really was
+	// Settings are the backend's own that the run was given, as arguments of a command line. No
+	// secret is among them.
+	Settings []string `json:"settings,omitempty"`
 }
 
 // Kind says what a span tells of.
@@ -80,6 +83,9 @@ const (
 	// Unlike is a planned node (Source) that stands for others than planned, as on a cluster whose
 	// kubelets have settings of their own. Detail says in what they differ.
 	Unlike Kind = "unlike"
+	// Placed is a pod (Source) that the cluster put on the node Detail, one of its own, where the
+	// plan's nodes are not those of the cluster. It is told once, as the pod first runs.
+	Placed Kind = "placed"
 	// Lost is a stretch of which a backend knows that rows are missing; Detail says why. Without
 	// an extent, it is the reason why the run ended before its horizon.
 	Lost Kind = "lost"
