@@ -29,10 +29,11 @@ test: ## Run every unit test, without a cluster or network
 race: ## Run every unit test under the race detector
 	$(GO) test -race ./...
 
-fuzz: ## Fuzz the parser, the record codec, the volume reader and the rows of pods, FUZZTIME each
+fuzz: ## Fuzz the parser, the record codec, the readers of volumes and the rows of pods, FUZZTIME each
 	$(FUZZ) -fuzz FuzzParse ./scenarios
 	$(FUZZ) -fuzz FuzzReader ./harness/record
 	$(FUZZ) -fuzz FuzzRead ./workloads/credential
+	$(FUZZ) -fuzz FuzzRead ./workloads/keyring
 	$(FUZZ) -fuzz FuzzDecodeRow ./workloads/peer
 
 laws: ## Hold the simulator against the closed forms with many seeds

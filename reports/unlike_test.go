@@ -98,7 +98,7 @@ func TestUnlikeNodesInThePage(t *testing.T) {
 		`<td class="name">n</td><td class="number">10s</td><td>Watch</td></tr>`)
 }
 
-// Where the cluster chose the nodes, and they are like the planned, what the settings predict holds.
+// Where the cluster chose among nodes that are like the planned, what the settings predict holds.
 func TestPlacedPods(t *testing.T) {
 	s := newScene()
 	s.add(record.Span{Kind: record.Placed, Source: "a-0", Detail: "worker-a"})

@@ -175,8 +175,8 @@ func ownership(t thing) string {
 	case home == "" || !t.kind.cluster:
 		return "belongs to run " + run
 	}
-	return fmt.Sprintf("belongs to run %s in namespace %s; if that was killed: kubectl delete %s %s",
-		run, home, strings.ToLower(t.kind.name), t.object.GetName())
+	return fmt.Sprintf("belongs to run %s in namespace %s; if that was killed: "+
+		"kubectl delete %s %s", run, home, strings.ToLower(t.kind.name), t.object.GetName())
 }
 
 // secretOf returns the Secret that a Certificate writes, "" for anything else.

@@ -96,9 +96,9 @@ func (w *world) beginOf(ctx context.Context, planned string) time.Time {
 	defer w.clocks.mu.Unlock()
 	if _, known := w.clocks.first[node]; !known {
 		at := min(max(time.Since(w.base), 0), w.plan.Horizon)
-		ctx, cancel := context.WithTimeout(ctx, clockLimit)
+		asking, cancel := context.WithTimeout(ctx, clockLimit)
 		defer cancel()
-		rows := w.roster.compare(ctx, w.base, map[string][]*corev1.Pod{node: {pod}})
+		rows := w.roster.compare(asking, w.base, map[string][]*corev1.Pod{node: {pod}})
 		w.clocks.keep(rows)
 		w.ledger.compared(at, rows)
 	}

@@ -189,7 +189,9 @@ func (l *ledger) placed(whereabouts map[string]string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, pod := range l.plan.Pods {
-		l.rows.put(record.Span{Kind: record.Placed, Source: pod.Name, Detail: whereabouts[pod.Name]})
+		l.rows.put(record.Span{
+			Kind: record.Placed, Source: pod.Name, Detail: whereabouts[pod.Name],
+		})
 	}
 }
 
