@@ -34,6 +34,7 @@ fuzz: ## Fuzz the parser, the record codec, the readers of volumes and the rows 
 	$(FUZZ) -fuzz FuzzReader ./harness/record
 	$(FUZZ) -fuzz FuzzRead ./workloads/credential
 	$(FUZZ) -fuzz FuzzRead ./workloads/keyring
+	$(FUZZ) -fuzz FuzzObserve ./workloads/rotation
 	$(FUZZ) -fuzz FuzzDecodeRow ./workloads/peer
 
 laws: ## Hold the simulator against the closed forms with many seeds
