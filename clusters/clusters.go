@@ -32,7 +32,8 @@ type Target struct {
 	// Shared is set on a cluster that outlives the run: everything that a run made in it is removed
 	// object by object at the run's end, however that comes about. Namespaces are Down's to remove.
 	Shared bool
-	// Run names the run on a cluster that is Shared: it is a label of everything the run makes.
+	// Run names the run on a cluster that outlives it: it is a label of everything the run makes,
+	// by which the next one finds what is left.
 	Run string
 	// Namespace returns the namespace that stands for a planned one. When nil, it is the same.
 	Namespace func(planned string) string

@@ -346,7 +346,7 @@ func killed(t *testing.T, c *somebodys) {
 	require.NoError(t, harness.Run(ctx, plan, b, &harnesstest.Rows{}, nil))
 	all := strings.Join(said, "\n")
 	assert.Contains(t, all, "waiting up to 15s for a sign of life")
-	assert.Contains(t, all, "removing what a run left that was killed: 8 Deployments, a Service, "+
+	assert.Contains(t, all, "removing what an earlier run left: 8 Deployments, a Service, "+
 		"2 Certificates, 2 CertificateRequests, 2 Issuers, 2 Secrets")
 	c.unchanged(t, before)
 }

@@ -45,18 +45,35 @@ func localImages() map[string]string {
 	}
 }
 
+// managerSource returns where cert-manager is to come from: chartWord, an address or the whole path
+// of a file, or nothing where nobody says.
+func (o Options) managerSource() (string, error) {
+	switch source := o.CertManager; {
+	case source == "", source == chartWord, isAddress(source):
+		return source, nil
+	default:
+		return filepath.Abs(source)
+	}
+}
+
+func isAddress(source string) bool {
+	return strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "http://")
+}
+
 // manifest returns cert-manager's manifest from wherever the options say.
-func (c *cluster) manifest(ctx context.Context) (text []byte, from string, err error) {
-	source := c.options.CertManager
+func (c *cluster) manifest(ctx context.Context) (text []byte, source string, err error) {
+	if source, err = c.options.managerSource(); err != nil {
+		return nil, "", err
+	}
 	local := c.hasLocalImages(ctx)
 	switch {
 	case source == "" && local, source == chartWord:
 		text, err = renderChart(ctx, certManagerVersion, local)
-		return text, "the chart of " + certManagerVersion, err
+		return text, chartWord, err
 	case source == "":
 		source = managerURL(certManagerVersion)
 	}
-	if strings.HasPrefix(source, "https://") || strings.HasPrefix(source, "http://") {
+	if isAddress(source) {
 		text, err = fetch(ctx, source)
 		if err != nil {
 			err = fmt.Errorf("%w; name a file by --cert-manager, or build cert-manager by make "+

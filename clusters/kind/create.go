@@ -28,16 +28,17 @@ const (
 // make makes the cluster: kind makes the nodes, and meanwhile each gets its images as soon as its
 // container runs, and cert-manager is installed as soon as the API server answers.
 func (c *cluster) make(ctx context.Context, stuff *stuff) error {
-	m, err := c.engine.info(ctx)
+	room := roomOf(c.machine, readHost(len(c.planned)))
+	err := errors.Join(checkMemory(len(c.planned), room.memory),
+		checkWatchers(len(c.planned), room.watchers))
 	if err != nil {
 		return err
 	}
-	room := roomOf(m, readHost(len(c.planned)))
-	if err = checkWatchers(len(c.planned), room.watchers); err != nil {
+	// Somebody may have taken the name while images were pulled.
+	if err = vacant(ctx, c.engine, c.home.name); err != nil {
 		return err
 	}
-	c.home.facts.NodeImage, c.home.facts.CertManager = stuff.nodeImage, stuff.manager.version
-	if err = c.home.write(); err != nil {
+	if err = c.home.begin(stuff); err != nil {
 		return err
 	}
 	harness.Say(ctx, "creating the kind cluster %s with %s of %s", c.home.name,
@@ -46,7 +47,7 @@ func (c *cluster) make(ctx context.Context, stuff *stuff) error {
 	return all(ctx,
 		func(ctx context.Context) error {
 			begun := time.Now()
-			if err := c.create(ctx, stuff.nodeImage, m.CgroupVersion); err != nil {
+			if err := c.create(ctx, stuff.nodeImage, c.machine.CgroupVersion); err != nil {
 				return err
 			}
 			harness.Say(ctx, "the nodes have joined after %s",

@@ -43,9 +43,9 @@ func findEngine(ctx context.Context, name string) (engine, error) {
 		if name != "" && name != string(e) {
 			continue
 		}
-		if _, err := exec.LookPath(string(e)); err != nil {
+		if err := e.genuine(ctx); err != nil {
 			if name != "" {
-				return "", fmt.Errorf("no command %s: install it, or choose another --engine", e)
+				return "", err
 			}
 			continue
 		}
@@ -65,6 +65,31 @@ func findEngine(ctx context.Context, name string) (engine, error) {
 }
 
 func (e engine) String() string { return string(e) }
+
+// genuine returns an error unless the engine's command is there and its own. Podman can come with
+// one of Docker's name, which speaks a little otherwise; kind does not take it for Docker either.
+func (e engine) genuine(ctx context.Context) error {
+	if _, err := exec.LookPath(string(e)); err != nil {
+		return fmt.Errorf("no command %s: install it, or choose another --engine", e)
+	}
+	said, err := e.do(ctx, "-v")
+	if err != nil {
+		return err
+	}
+	if !strings.HasPrefix(strings.ToLower(said), e.String()+" version") {
+		return fmt.Errorf("the command %s is another engine's (%s): choose that by --engine", e,
+			tail(said))
+	}
+	return nil
+}
+
+// hostVariable is the variable that chooses among several of the engine.
+func (e engine) hostVariable() string {
+	if e == "podman" {
+		return "CONTAINER_HOST"
+	}
+	return "DOCKER_HOST"
+}
 
 // option tells kind to use the engine.
 func (e engine) option() kindcluster.ProviderOption {
@@ -112,15 +137,20 @@ func tail(output string) string {
 // machine is what an engine says of where it runs. Docker fills the first fields, Podman those of
 // Host.
 type machine struct {
+	ID            string   `json:"ID"` // tells one engine from another
 	CgroupVersion string   `json:"CgroupVersion"`
 	KernelVersion string   `json:"KernelVersion"`
 	MemTotal      int64    `json:"MemTotal"`
 	ServerErrors  []string `json:"ServerErrors"`
 	Host          struct {
+		Hostname      string `json:"hostname"`
 		CgroupVersion string `json:"cgroupVersion"`
 		Kernel        string `json:"kernel"`
 		MemTotal      int64  `json:"memTotal"`
 	} `json:"host"`
+	Store struct {
+		GraphRoot string `json:"graphRoot"`
+	} `json:"store"`
 }
 
 // info asks the engine where it runs, which shows that it answers.
@@ -144,6 +174,9 @@ func (e engine) info(ctx context.Context) (machine, error) {
 	}
 	m.MemTotal = max(m.MemTotal, m.Host.MemTotal)
 	m.CgroupVersion = strings.TrimPrefix(m.CgroupVersion+m.Host.CgroupVersion, "v")
+	if m.ID == "" && m.Store.GraphRoot != "" { // users of Podman have each their own
+		m.ID = m.Host.Hostname + ":" + m.Store.GraphRoot
+	}
 	return m, nil
 }
 
@@ -169,10 +202,16 @@ func (e engine) images(ctx context.Context, repository string) ([]string, error)
 	return strings.Split(text, "\n"), nil
 }
 
+// hasNetwork reports whether there is a network of the name.
+func (e engine) hasNetwork(ctx context.Context, name string) (bool, error) {
+	text, err := e.do(ctx, "network", "ls", "--filter", "name=^"+name+"$", "--format", "{{.Name}}")
+	return text != "", err
+}
+
 // removeNetwork removes a network, if there is one of the name.
 func (e engine) removeNetwork(ctx context.Context, name string) error {
-	text, err := e.do(ctx, "network", "ls", "--filter", "name=^"+name+"$", "--format", "{{.Name}}")
-	if err != nil || text == "" {
+	there, err := e.hasNetwork(ctx, name)
+	if err != nil || !there {
 		return err
 	}
 	_, err = e.do(ctx, "network", "rm", name)

@@ -254,6 +254,7 @@ func (tr *trial) network(ctx context.Context) {
 		}
 	}
 	among(true, "a-0 a-1", "a-0 a-2", "a-1 a-2")
+	tr.refused(ctx)
 	cut := scenarios.Action{
 		Verb: scenarios.DisturbNetwork, Fault: 1, Pods: []string{"a-0"},
 		Network: &scenarios.NetworkTrouble{Cut: true},
@@ -281,6 +282,7 @@ func (tr *trial) network(ctx context.Context) {
 	lossy.Verb = scenarios.RestoreNetwork
 	tr.do(ctx, lossy)
 	among(true, "a-0 a-2")
+	tr.clean(ctx)
 }
 
 // delay is on top of the loss, which is another fault's.

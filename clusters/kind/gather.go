@@ -2,11 +2,15 @@ package kind
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/kind/pkg/cluster/nodeutils"
 
 	"github.com/certquake/certquake/clusters/image"
@@ -139,33 +143,113 @@ func (c *cluster) furnishWorkers(ctx context.Context, nodes []node, s *stuff) er
 	return err
 }
 
-// furnishControl loads those of cert-manager's images that the engine has into the control plane;
-// the others it pulls.
+// furnishControl loads those of cert-manager's images that the engine has into the control plane.
+// Those that were built here it has from nowhere else; the others it can pull, as it does those
+// that the engine does not have.
 func (c *cluster) furnishControl(ctx context.Context, nodes []node, s *stuff) error {
-	var local []string
+	var built, published []string
 	for _, name := range s.manager.images() {
-		if c.engine.has(ctx, name) {
-			local = append(local, name)
+		switch {
+		case !c.engine.has(ctx, name):
+		case strings.HasPrefix(name, managerRepository):
+			built = append(built, name)
+		default:
+			published = append(published, name)
 		}
 	}
-	if len(local) == 0 {
+	at := slices.IndexFunc(nodes, func(n node) bool {
+		return n.String() == controlName(c.home.name)
+	})
+	if at < 0 {
+		return fmt.Errorf("cluster %s has no node %s", c.home.name, controlName(c.home.name))
+	}
+	if err := c.handOver(ctx, nodes[at], "", built); err != nil {
+		return err
+	}
+	return c.offer(ctx, nodes[at], published)
+}
+
+// offer loads images into a node that can pull them by itself, and leaves that to it where loading
+// fails.
+func (c *cluster) offer(ctx context.Context, to node, images []string) error {
+	if len(images) == 0 {
+		return nil
+	}
+	platform, err := c.engine.platform(ctx)
+	if err == nil {
+		err = c.handOver(ctx, to, platform, images)
+	}
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	harness.Say(ctx, "%s pulls %s by itself, since it could not be given what %s has: %v", to,
+		strings.Join(images, ", "), c.engine, err)
+	// A half of an image would be in the way of a whole one. Where there is none, ctr says so.
+	_, _ = to.sh(ctx, `ctr --namespace=k8s.io images rm "$@"`, images...)
+	return nil
+}
+
+// handOver loads images of the engine into a node: their part for one platform, or all that there
+// is of them.
+func (c *cluster) handOver(ctx context.Context, to node, platform string, images []string) error {
+	if len(images) == 0 {
 		return nil
 	}
 	path := c.file("cert-manager.tar")
 	args := []string{"save", "-o", path}
+	if platform != "" {
+		args = append(args, "--platform", platform)
+	}
 	if c.engine == "podman" {
 		args = append(args, "--multi-image-archive")
 	}
-	if _, err := c.engine.do(ctx, append(args, local...)...); err != nil {
-		return errors.Join(err, discard(path))
-	}
-	var err error
-	for _, n := range nodes {
-		if n.String() == controlName(c.home.name) {
-			err = n.load(ctx, path)
-		}
+	_, err := c.engine.do(ctx, append(args, images...)...)
+	if err == nil {
+		err = to.load(ctx, path)
 	}
 	return errors.Join(err, discard(path))
+}
+
+// platformAPI is the first version of Docker's API that saves one platform of an image. Without
+// that, what Docker with containerd's store saves of an image for many platforms names those too
+// that it never pulled, and a node refuses it.
+const platformAPI = "1.48"
+
+// platform returns the platform of the nodes, if the engine can save images of that alone.
+func (e engine) platform(ctx context.Context) (string, error) {
+	if e != "docker" { // Podman has one platform of an image
+		return "", nil
+	}
+	text, err := e.do(ctx, "version", "--format", "{{json .}}")
+	if err != nil {
+		return "", err
+	}
+	return readPlatform([]byte(text))
+}
+
+// readPlatform is platform of what docker version says. The client's version of the API is the one
+// that both it and the server speak.
+func readPlatform(text []byte) (string, error) {
+	var said struct {
+		Client struct {
+			APIVersion string `json:"ApiVersion"`
+		} `json:"Client"`
+		Server struct {
+			OS   string `json:"Os"`
+			Arch string `json:"Arch"`
+		} `json:"Server"`
+	}
+	if err := json.Unmarshal(text, &said); err != nil {
+		return "", fmt.Errorf("docker version: %w", err)
+	}
+	spoken, err := version.ParseGeneric(said.Client.APIVersion)
+	if err != nil {
+		return "", fmt.Errorf("docker version: %w", err)
+	}
+	if !spoken.AtLeast(version.MustParseGeneric(platformAPI)) {
+		return "", nil
+	}
+	return said.Server.OS + "/" + said.Server.Arch, nil
 }
 
 // load loads archives of images into a node, as soon as its containerd answers.

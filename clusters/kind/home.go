@@ -31,7 +31,7 @@ const (
 const namePrefix = "certquake-"
 
 // errInUse is of a cluster that another process uses.
-var errInUse = errors.New("another run uses the cluster")
+var errInUse = errors.New("another run uses the cluster: wait for it, or choose another --cluster")
 
 // errLeftOver is of a cluster whose process was killed.
 var errLeftOver = errors.New("it is left over from a run that was killed: " +
@@ -39,12 +39,15 @@ var errLeftOver = errors.New("it is left over from a run that was killed: " +
 
 // facts are what is remembered of a cluster.
 type facts struct {
-	Engine      engine    `json:"engine"`
-	Created     time.Time `json:"created"`
-	Kept        bool      `json:"kept,omitempty"` // it stays when its run has ended
-	Kubeconfig  string    `json:"kubeconfig"`
-	NodeImage   string    `json:"node_image,omitempty"`
-	CertManager string    `json:"cert_manager,omitempty"` // its version
+	Engine        engine    `json:"engine"`
+	EngineID      string    `json:"engine_id,omitempty"` // which of several
+	Created       time.Time `json:"created"`
+	Begun         bool      `json:"begun,omitempty"` // its containers and its network may be there
+	Kept          bool      `json:"kept,omitempty"`  // it stays when its run has ended
+	Kubeconfig    string    `json:"kubeconfig"`
+	NodeImage     string    `json:"node_image,omitempty"`
+	CertManager   string    `json:"cert_manager,omitempty"` // its version
+	ManagerSource string    `json:"cert_manager_source,omitempty"`
 }
 
 // holding is a cluster's folder, whose lock this process holds. The name is the cluster's and its
@@ -66,11 +69,12 @@ func homeDir() (string, error) {
 	return filepath.Join(cache, "certquake", "kind"), nil
 }
 
-// claim takes the folder of the cluster that the options name, or a new one.
-func (o Options) claim(ctx context.Context, e engine) (*holding, error) {
+// claim takes the folder of the cluster that the options name, or a new one, and finds the place of
+// the cluster.
+func (o Options) claim(ctx context.Context) (*holding, site, error) {
 	home, err := homeDir()
 	if err != nil {
-		return nil, err
+		return nil, site{}, err
 	}
 	name := o.Cluster
 	if name == "" {
@@ -78,22 +82,36 @@ func (o Options) claim(ctx context.Context, e engine) (*holding, error) {
 	}
 	h, err := claim(ctx, home, name)
 	if err != nil {
-		return nil, fmt.Errorf("cluster %s: %w", name, err)
+		return nil, site{}, fmt.Errorf("cluster %s: %w", name, err)
 	}
+	var there *facts
 	if h.known {
-		return h, nil
+		there = &h.facts
 	}
+	s, err := o.site(ctx, name, there)
+	if err == nil && !h.known {
+		err = h.note(s, o.Dir)
+	}
+	switch {
+	case err == nil:
+		return h, s, nil
+	case h.known:
+		return nil, site{}, errors.Join(err, h.release())
+	}
+	return nil, site{}, errors.Join(err, h.forget())
+}
+
+// note writes down what is known of a cluster before it is made, whose kubeconfig is to be in dir.
+func (h *holding) note(s site, dir string) (err error) {
 	h.facts = facts{
-		Engine: e, Created: time.Now(), Kubeconfig: filepath.Join(h.dir, kubeconfigFile),
+		Engine: s.engine, EngineID: s.machine.ID, Created: time.Now(),
+		Kubeconfig: filepath.Join(h.dir, kubeconfigFile),
 	}
-	if o.Dir != "" {
-		h.facts.Kubeconfig, err = filepath.Abs(filepath.Join(o.Dir, kubeconfigFile))
-		err = errors.Join(err, os.MkdirAll(o.Dir, 0o700))
+	if dir != "" {
+		h.facts.Kubeconfig, err = filepath.Abs(filepath.Join(dir, kubeconfigFile))
+		err = errors.Join(err, os.MkdirAll(dir, 0o700))
 	}
-	if err = errors.Join(err, h.write()); err != nil {
-		return nil, errors.Join(err, h.forget())
-	}
-	return h, nil
+	return errors.Join(err, h.write())
 }
 
 // token returns letters and digits that no other cluster's name has.
@@ -106,11 +124,19 @@ func token() string {
 // nameMax leaves room for what kind appends: a host's name has 63 letters.
 const nameMax = 40
 
+// checkName refuses what cannot be the name of a cluster and of its network. Engines have networks
+// of their own, not all of which they list, and kind has one that all its clusters share.
 func checkName(name string) error {
 	ok := regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`).MatchString(name)
 	if len(name) > nameMax || !ok {
-		return fmt.Errorf("--cluster %q is not up to %d lower-case letters, digits and '-'", name,
+		return wrong("--cluster %q is not up to %d lower-case letters, digits and '-'", name,
 			nameMax)
+	}
+	switch name {
+	case "bridge", "container", "default", "host", "kind", "none", "pasta", "podman", "private",
+		"slirp4netns":
+		return wrong("--cluster %s: a network of this name has another meaning: choose another",
+			name)
 	}
 	return nil
 }
@@ -198,6 +224,13 @@ func lockHome(ctx context.Context, home string) (unlock func(), err error) {
 
 func (h *holding) kubeconfig() string { return h.facts.Kubeconfig }
 
+// begin notes that the cluster is made from now on: what bears its name is then its own.
+func (h *holding) begin(stuff *stuff) error {
+	h.facts.Begun, h.facts.NodeImage = true, stuff.nodeImage
+	h.facts.CertManager, h.facts.ManagerSource = stuff.manager.version, stuff.manager.source
+	return h.write()
+}
+
 // keep notes that the cluster is to stay.
 func (h *holding) keep() error {
 	h.facts.Kept = true
@@ -226,28 +259,77 @@ func (h *holding) forget() error {
 }
 
 // remove removes the cluster: its containers with their volumes, its network and its folder, which
-// goes last so that what could not be removed is found again.
+// goes last so that what could not be removed is found again. Of one whose making has not begun
+// nothing is there, and what bears its name is somebody else's.
 func (h *holding) remove(ctx context.Context) error {
+	if !h.facts.Begun {
+		return h.forget()
+	}
+	if err := h.clear(ctx); err != nil {
+		return errors.Join(fmt.Errorf("%w; try again by %s", err, h.removal()), h.release())
+	}
+	err := discard(h.facts.Kubeconfig)
+	_ = os.Remove(h.facts.Kubeconfig + ".lock") // kind's own, of a process that was killed
+	return errors.Join(err, h.forget())
+}
+
+// removal is the command that removes the cluster.
+func (h *holding) removal() string {
+	if h.facts.Kept {
+		return "certquake cluster prune " + h.name
+	}
+	return "certquake cluster prune"
+}
+
+// A command of the engine can outlive the process that gave it, and make one more container, or
+// start one that is being removed. That it comes to an end is waited for.
+const (
+	clearMax   = 10 * time.Second
+	clearEvery = 200 * time.Millisecond
+)
+
+// clear removes the containers and the network, until nothing comes after.
+func (h *holding) clear(ctx context.Context) error {
 	provider := kindcluster.NewProvider(h.facts.Engine.option())
+	limited, cancel := context.WithTimeout(ctx, clearMax)
+	defer cancel()
+	tick := time.NewTicker(clearEvery)
+	defer tick.Stop()
+	for {
+		err := h.delete(ctx, provider)
+		if err != nil {
+			err = fmt.Errorf("remove the containers of %s: %w", h.name, err)
+		} else if err = h.facts.Engine.removeNetwork(ctx, h.name); err != nil {
+			err = fmt.Errorf("remove the network %s: %w", h.name, err)
+		}
+		left, listErr := provider.ListNodes(h.name)
+		switch {
+		case listErr != nil:
+			return errors.Join(err, fmt.Errorf("look for the containers of %s: %w", h.name,
+				explain(listErr)))
+		case err == nil && len(left) == 0:
+			return nil
+		case err == nil:
+			err = fmt.Errorf("containers of %s come again and again", h.name)
+		}
+		select {
+		case <-tick.C:
+		case <-limited.Done():
+			return err
+		}
+	}
+}
+
+// delete has kind remove the containers. kind also takes the cluster out of a kubeconfig, which it
+// locks by a file that outlives a process that is killed, and whose folder it makes: it is given
+// one that never was. It takes no context; what it has begun goes on when ctx ends.
+func (h *holding) delete(ctx context.Context, provider *kindcluster.Provider) error {
 	done := make(chan error, 1)
-	go func() { done <- provider.Delete(h.name, h.facts.Kubeconfig) }()
+	go func() { done <- provider.Delete(h.name, filepath.Join(h.dir, "none")) }()
 	select {
 	case err := <-done:
-		if err != nil {
-			return errors.Join(fmt.Errorf("remove the containers of %s: %w", h.name, explain(err)),
-				h.release())
-		}
-	case <-ctx.Done(): // kind takes no context; the containers go when the engine has time
-		return errors.Join(fmt.Errorf("remove the containers of %s: %w", h.name,
-			context.Cause(ctx)), h.release())
+		return explainOrNil(err)
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
-	if err := h.facts.Engine.removeNetwork(ctx, h.name); err != nil {
-		return errors.Join(fmt.Errorf("remove the network %s: %w", h.name, err), h.release())
-	}
-	err := os.Remove(h.facts.Kubeconfig)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = nil
-	}
-	_ = os.Remove(h.facts.Kubeconfig + ".lock") // kind's own, of no use to anybody
-	return errors.Join(err, h.forget())
 }

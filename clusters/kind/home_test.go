@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/certquake/certquake/harness"
 )
 
 // made claims a cluster as a run does, up to its facts.
@@ -15,7 +17,9 @@ func made(t *testing.T, home, name string, kept bool) *holding {
 	t.Helper()
 	h, err := claim(t.Context(), home, name)
 	require.NoError(t, err)
-	h.facts = facts{Engine: "docker", Kubeconfig: filepath.Join(h.dir, kubeconfigFile)}
+	h.facts = facts{
+		Engine: "docker", Begun: true, Kubeconfig: filepath.Join(h.dir, kubeconfigFile),
+	}
 	require.NoError(t, h.write())
 	if kept {
 		require.NoError(t, h.keep())
@@ -87,6 +91,7 @@ func TestClaimOfAClusterInUse(t *testing.T) {
 	h := made(t, home, "mine", true)
 	_, err := claim(t.Context(), home, "mine")
 	require.ErrorIs(t, err, errInUse)
+	require.ErrorContains(t, err, "wait for it, or choose another --cluster")
 	require.NoError(t, h.release())
 	again, err := claim(t.Context(), home, "mine")
 	require.NoError(t, err)
@@ -108,8 +113,11 @@ func TestNamesOfClusters(t *testing.T) {
 	for _, name := range []string{"mine", "a", "team-7", strings.Repeat("a", nameMax)} {
 		require.NoError(t, checkName(name), name)
 	}
-	for _, name := range []string{"", "Mine", "-a", "a-", "../a", strings.Repeat("a", nameMax+1)} {
-		require.Error(t, checkName(name), name)
+	for _, name := range []string{
+		"", "Mine", "-a", "a-", "../a", strings.Repeat("a", nameMax+1),
+		"bridge", "host", "none", "kind", "podman",
+	} {
+		require.ErrorIs(t, checkName(name), harness.ErrSettings, name)
 	}
 	require.NoError(t, checkName(namePrefix+token()))
 }

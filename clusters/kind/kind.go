@@ -20,6 +20,7 @@ import (
 	kindcluster "sigs.k8s.io/kind/pkg/cluster"
 
 	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/kube"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
 )
@@ -80,6 +81,7 @@ func Verbs() []scenarios.Verb {
 type cluster struct {
 	options  Options
 	engine   engine
+	machine  machine
 	provider *kindcluster.Provider
 	home     *holding
 	planned  []scenarios.PlannedNode
@@ -101,8 +103,8 @@ type cluster struct {
 // Up brings a cluster up, or the one that Options.Cluster names to what the nodes ask for. It takes
 // about a minute; harness.Say tells how far it is. The cluster outlives ctx: end it by Down. If ctx
 // ends first, everything is removed within seconds. Of several calls at once, one at a time has its
-// nodes made. Errors wrap clusters.ErrBroken, or the cause of
-// ctx's end.
+// nodes made. Errors wrap clusters.ErrBroken, harness.ErrSettings where another setting helps, or
+// the cause of ctx's end.
 func (o Options) Up(
 	ctx context.Context, nodes []scenarios.PlannedNode,
 ) (*clusters.Target, error) {
@@ -112,7 +114,7 @@ func (o Options) Up(
 		return target, nil
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("bring up the kind cluster: %w", context.Cause(ctx))
-	case errors.Is(err, clusters.ErrBroken):
+	case errors.Is(err, clusters.ErrBroken), errors.Is(err, harness.ErrSettings):
 		return nil, fmt.Errorf("bring up the kind cluster: %w", err)
 	}
 	return nil, fmt.Errorf("bring up the kind cluster: %w: %w", clusters.ErrBroken, err)
@@ -120,22 +122,18 @@ func (o Options) Up(
 
 func (o Options) up(ctx context.Context, nodes []scenarios.PlannedNode) (*clusters.Target, error) {
 	begun := time.Now()
-	e, err := findEngine(ctx, o.Engine)
-	if err != nil {
+	if err := checkNodes(nodes); err != nil {
 		return nil, err
 	}
-	if err = checkNodes(nodes); err != nil {
-		return nil, err
-	}
-	home, err := o.claim(ctx, e)
+	home, at, err := o.claim(ctx)
 	if err != nil {
 		return nil, err
 	}
 	c := &cluster{
-		options: o, engine: e, home: home, planned: nodes, said: &talk{ctx: ctx},
-		workers: map[string]node{}, broken: make(chan struct{}),
+		options: o, engine: at.engine, machine: at.machine, home: home, planned: nodes,
+		said: &talk{ctx: ctx}, workers: map[string]node{}, broken: make(chan struct{}),
 	}
-	c.provider = kindcluster.NewProvider(e.option(),
+	c.provider = kindcluster.NewProvider(at.engine.option(),
 		kindcluster.ProviderWithLogger(c.said))
 	c.network = newNetwork(c)
 	target, err := c.raise(ctx)
@@ -146,8 +144,9 @@ func (o Options) up(ctx context.Context, nodes []scenarios.PlannedNode) (*cluste
 	return target, nil
 }
 
-// abandonMax bounds the removal of a cluster that did not come up.
-const abandonMax = 30 * time.Second
+// abandonMax bounds the removal of a cluster that did not come up. It is less than a command that
+// was interrupted waits for, so that somebody is told what is left.
+const abandonMax = 25 * time.Second
 
 // abandon removes a cluster that did not come up. One that was there before stays.
 func (c *cluster) abandon(ctx context.Context) error {
@@ -200,13 +199,17 @@ func (c *cluster) target(ctx context.Context, stuff *stuff) (*clusters.Target, e
 	}
 	harness.Say(ctx, "Kubernetes %s and cert-manager %s with %s", version.GitVersion,
 		stuff.manager.version, count(len(c.planned), "worker"))
+	run := "" // whose objects the next one finds
+	if c.stays() {
+		run = kube.NewRun()
+	}
 	return &clusters.Target{
 		Config: c.config, Kubeconfig: c.home.kubeconfig(), Nodes: names, Image: stuff.workload,
 		Versions: map[string]string{
 			"kubernetes": version.GitVersion, "cert-manager": stuff.manager.version,
 			"kind": kindVersion, "node-image": stuff.nodeImage, "engine": c.engine.String(),
 		},
-		Performs: c.performs(), Shared: c.options.Cluster != "",
+		Performs: c.performs(), Shared: c.options.Cluster != "", Run: run,
 		Broken: c.broken, Cause: c.cause, Down: c.down,
 	}, nil
 }

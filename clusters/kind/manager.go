@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/client-go/dynamic"
 
@@ -37,6 +39,7 @@ const versionLabel = "app.kubernetes.io/version"
 // manager is cert-manager's objects, in the order in which they can be created.
 type manager struct {
 	version string
+	source  string // chartWord, an address or a path
 	objects []*unstructured.Unstructured
 	uses    []string
 }
@@ -50,15 +53,19 @@ func (c *cluster) findManager(ctx context.Context) (*manager, error) {
 	if c.home.known {
 		return &manager{version: c.home.facts.CertManager}, nil
 	}
-	text, from, err := c.manifest(ctx)
+	text, source, err := c.manifest(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("get cert-manager: %w", err)
 	}
 	m, err := readManager(text)
 	if err != nil {
-		return nil, fmt.Errorf("cert-manager from %s: %w", from, err)
+		return nil, fmt.Errorf("cert-manager from %s: %w", source, err)
 	}
-	harness.Say(ctx, "cert-manager %s comes from %s", m.version, from)
+	m.source = source
+	if source == chartWord {
+		source = "its chart"
+	}
+	harness.Say(ctx, "cert-manager %s comes from %s", m.version, source)
 	return m, nil
 }
 
@@ -154,6 +161,7 @@ func (m *manager) fit(object *unstructured.Unstructured) error {
 const (
 	createMax = time.Minute
 	admitMax  = 5 * time.Minute // it may include the pull of images
+	nudgeWait = 10 * time.Second
 )
 
 // install creates cert-manager's objects and waits until it admits a Certificate.
@@ -169,9 +177,14 @@ func (c *cluster) install(ctx context.Context, m *manager) error {
 				object.GetName(), err)
 		}
 	}
+	nudged := time.Now()
 	err = until(ctx, "wait for cert-manager to admit a Certificate", askEvery, admitMax,
 		func(ctx context.Context) (bool, error) {
 			problem := c.admits(ctx)
+			if problem != nil && time.Since(nudged) > nudgeWait {
+				nudged = time.Now()
+				problem = errors.Join(problem, c.nudge(ctx))
+			}
 			return problem == nil, problem
 		})
 	if err != nil {
@@ -203,6 +216,22 @@ func create(
 		})
 }
 
+// nudge has cert-manager's cainjector look at its webhooks again. It is told of the CA's Secret by
+// one cache and reads it from another, which may be behind: then it finds none, and there is no
+// later event. A webhook without caBundle is never trusted, and every Certificate is refused.
+func (c *cluster) nudge(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerMax)
+	defer cancel()
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"certquake.dev/nudged":%q}}}`,
+		time.Now().UTC().Format(time.RFC3339))
+	webhooks := c.client.AdmissionregistrationV1()
+	_, first := webhooks.ValidatingWebhookConfigurations().Patch(ctx, webhookName,
+		types.MergePatchType, patch, metav1.PatchOptions{})
+	_, second := webhooks.MutatingWebhookConfigurations().Patch(ctx, webhookName,
+		types.MergePatchType, patch, metav1.PatchOptions{})
+	return errors.Join(first, second)
+}
+
 // trialCertificate is never created: the API server is asked whether it would be.
 const trialCertificate = `{"apiVersion":"cert-manager.io/v1","kind":"Certificate",` +
 	`"metadata":{"name":"certquake-trial"},"spec":{"secretName":"certquake-trial",` +
@@ -212,10 +241,14 @@ const trialCertificate = `{"apiVersion":"cert-manager.io/v1","kind":"Certificate
 func (c *cluster) admits(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerMax)
 	defer cancel()
-	_, err := c.client.Discovery().RESTClient().Post().
+	answer, err := c.client.Discovery().RESTClient().Post().
 		AbsPath("/apis/cert-manager.io/v1/namespaces/default/certificates").
 		Param("dryRun", metav1.DryRunAll).SetHeader("Content-Type", "application/json").
 		Body([]byte(trialCertificate)).DoRaw(ctx)
+	var status metav1.Status
+	if err != nil && json.Unmarshal(answer, &status) == nil && status.Message != "" {
+		return fmt.Errorf("%s (%w)", status.Message, err) // the error itself does not tell
+	}
 	return err
 }
 

@@ -28,8 +28,8 @@ type network struct {
 
 	mu       sync.Mutex
 	troubles map[int]scenarios.Action // by fault
-	applied  map[place]string
-	away     map[string]bool // nodes that are stopped
+	applied  map[place]string         // what is not in it has nothing
+	away     map[string]bool          // nodes that are stopped
 	followed bool
 
 	ctx      context.Context //nolint:containedctx // of the follower
@@ -39,6 +39,10 @@ type network struct {
 
 // place is a node, or a pod in it, with the rules of its own.
 type place struct{ node, uid, ip string }
+
+// unknown stands for the rules of a place that may have been half written: it is to be written
+// anew, whatever it is to have.
+const unknown = "unknown"
 
 func newNetwork(c *cluster) *network {
 	n := &network{
@@ -54,7 +58,7 @@ func newNetwork(c *cluster) *network {
 
 // disturb performs scenarios.DisturbNetwork.
 func (n *network) disturb(ctx context.Context, action scenarios.Action) (string, error) {
-	if action.Network == nil {
+	if action.Network == nil || *action.Network == (scenarios.NetworkTrouble{}) {
 		return "", fmt.Errorf("%w: nothing is to be done to the network", harness.ErrUnsupported)
 	}
 	n.mu.Lock()
@@ -64,17 +68,48 @@ func (n *network) disturb(ctx context.Context, action scenarios.Action) (string,
 			return "", err
 		}
 	}
-	pods, err := n.locate(ctx)
+	pods, err := n.locate(ctx, action.Pods)
 	if err != nil {
 		return "", err
 	}
 	n.troubles[action.Fault] = action
-	if err := n.apply(ctx, pods); err != nil {
-		delete(n.troubles, action.Fault)
-		return "", errors.Join(err, n.apply(ctx, pods))
-	}
 	n.follow() //nolint:contextcheck // it goes on after ctx
-	return n.see(ctx, action, pods)
+	changed, err := n.apply(ctx, pods)
+	if err == nil {
+		err = n.look(ctx, changed)
+	}
+	var seen string
+	if err == nil {
+		seen, err = n.see(ctx, action, pods)
+	}
+	if err != nil {
+		delete(n.troubles, action.Fault)
+		return "", errors.Join(err, n.undo(ctx, pods))
+	}
+	return seen, nil
+}
+
+// changeMax bounds a change that nobody waits for: with one command in each place, all at once.
+const changeMax = 30 * time.Second
+
+// undo takes back what was done of a trouble that is no longer in the list. What it cannot do, the
+// follower tries again.
+func (n *network) undo(ctx context.Context, pods []podAddress) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), changeMax)
+	defer cancel()
+	asking, done := context.WithTimeout(ctx, answerMax)
+	defer done()
+	if now, err := n.cluster.podAddresses(asking); err == nil {
+		pods = now
+	}
+	changed, err := n.apply(ctx, pods)
+	if err == nil {
+		err = n.look(ctx, changed)
+	}
+	if err != nil {
+		return fmt.Errorf("take back what was done of it: %w", err)
+	}
+	return nil
 }
 
 // restore performs scenarios.RestoreNetwork.
@@ -85,23 +120,21 @@ func (n *network) restore(ctx context.Context, action scenarios.Action) (string,
 	if !found {
 		return "", fmt.Errorf("%w: the network is not disturbed", harness.ErrUnsupported)
 	}
-	pods, err := n.locate(ctx)
+	pods, err := n.locate(ctx, nil)
 	if err != nil {
 		return "", err
 	}
 	delete(n.troubles, action.Fault)
-	if err := n.apply(ctx, pods); err != nil {
+	places, err := n.apply(ctx, pods)
+	if err == nil {
+		for node := range n.nodes() {
+			places = append(places, place{node: node.String()})
+		}
+		err = n.look(ctx, places)
+	}
+	if err != nil {
 		n.troubles[action.Fault] = trouble
 		return "", err
-	}
-	for node := range n.nodes() {
-		left, err := node.sh(ctx, "nft list tables inet")
-		if err != nil {
-			return "", err
-		}
-		if len(n.troubles) == 0 && strings.Contains(left, tableName) {
-			return "", fmt.Errorf("node %s still has the table %s", node, tableName)
-		}
 	}
 	return "no rule or queue of this fault is left in " +
 		count(len(n.cluster.workers)-len(n.away), "node"), nil
@@ -119,65 +152,140 @@ func (n *network) nodes() func(func(node) bool) {
 	}
 }
 
-// locate insists on knowing where pods are: the API server may be away.
-func (n *network) locate(ctx context.Context) ([]podAddress, error) {
+// comeBackMax is how long a pod that is to be disturbed may take to get an address: it may be
+// restarting.
+const comeBackMax = 5 * time.Second
+
+// locate insists on knowing where pods are, the named ones above all: the API server may be away.
+func (n *network) locate(ctx context.Context, named []string) ([]podAddress, error) {
 	var pods []podAddress
+	var answered time.Time
 	err := until(ctx, "find the pods' addresses", kubeletEvery, kubeletMax,
 		func(ctx context.Context) (found bool, err error) {
-			pods, err = n.cluster.podAddresses(ctx)
-			return err == nil, err
+			if pods, err = n.cluster.podAddresses(ctx); err != nil {
+				return false, err
+			}
+			if answered.IsZero() {
+				answered = time.Now()
+			}
+			return len(n.missing(named, pods)) == 0 || time.Since(answered) > comeBackMax, nil
 		})
-	return pods, err
+	if err != nil {
+		return nil, err
+	}
+	if missing := n.missing(named, pods); len(missing) > 0 {
+		return nil, fmt.Errorf("%w: %s, on a node that runs, after %s", errNoAddress,
+			strings.Join(missing, ", "), comeBackMax)
+	}
+	return pods, nil
 }
 
-// apply brings every node and pod to what the troubles ask for.
-func (n *network) apply(ctx context.Context, pods []podAddress) error {
+// errNoAddress is of pods that cannot be disturbed, since nobody knows where they are.
+var errNoAddress = errors.New("pods without an address")
+
+// missing returns those of the named pods that are on no node that runs.
+func (n *network) missing(named []string, pods []podAddress) []string {
+	here := map[string]bool{}
+	for worker := range n.nodes() {
+		for _, pod := range on(worker.String(), pods) {
+			here[pod.pod] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(named), func(name string) bool { return here[name] })
+}
+
+// apply brings every node and pod to what the troubles ask for, and returns the places that were
+// not as they are to be. After an error those that may be half done are unknown.
+func (n *network) apply(ctx context.Context, pods []podAddress) ([]place, error) {
+	now := n.wanted(pods)
+	maps.DeleteFunc(n.applied, func(at place, _ string) bool {
+		_, there := now[at]
+		return !there
+	})
+	var changed []place
+	var tasks []func(context.Context) error
+	var written sync.Mutex
+	for at, rules := range now {
+		if rules == n.applied[at] {
+			continue
+		}
+		n.applied[at] = unknown
+		changed = append(changed, at)
+		tasks = append(tasks, func(ctx context.Context) error {
+			if err := n.write(ctx, at, rules); err != nil {
+				return err
+			}
+			written.Lock()
+			defer written.Unlock()
+			n.applied[at] = rules
+			return nil
+		})
+	}
+	return changed, all(ctx, tasks...)
+}
+
+// wanted returns what the troubles ask for in each place of the nodes that run.
+func (n *network) wanted(pods []podAddress) map[place]string {
 	var troubles []scenarios.Action
 	for _, fault := range slices.Sorted(maps.Keys(n.troubles)) {
 		troubles = append(troubles, n.troubles[fault])
 	}
-	var tasks []func(context.Context) error
-	now := map[place]string{}
+	want := map[place]string{}
 	for worker := range n.nodes() {
-		at := place{node: worker.String()}
-		now[at] = ruleset(troubles, pods, at.node)
-		if now[at] != n.applied[at] && (n.applied[at] != "" || now[at] != ruleset(nil, nil, "")) {
-			tasks = append(tasks, func(ctx context.Context) error {
-				_, err := worker.feed(ctx, strings.NewReader(now[at]), "nft -f -")
-				return err
-			})
-		}
-		for _, pod := range on(at.node, pods) {
-			within := place{at.node, pod.uid, pod.ip}
-			now[within] = queues(troubles, pods, pod, n.queue)
-			if now[within] != n.applied[within] {
-				tasks = append(tasks, func(ctx context.Context) error {
-					_, err := worker.feed(ctx, strings.NewReader(now[within]), shape, pod.ip,
-						device)
-					return err
-				})
-			}
+		name := worker.String()
+		want[place{node: name}] = ruleset(troubles, pods, name)
+		for _, pod := range on(name, pods) {
+			want[place{name, pod.uid, pod.ip}] = queues(troubles, pods, pod, n.queue)
 		}
 	}
-	if err := all(ctx, tasks...); err != nil {
-		return err
-	}
-	n.applied = now
-	return nil
+	return want
 }
 
-// shape replaces the queues of the pod with the address $1 by those that it is told, if any. The
-// network of a container is a file by the name that containerd gave it.
-const shape = `set -e
-rules=$(cat)
-for net in /var/run/netns/*; do
-	nsenter --net="$net" ip -4 -o address show dev "$2" 2>/dev/null | grep -qF " $1/" || continue
-	nsenter --net="$net" tc qdisc del dev "$2" root 2>/dev/null || true
-	[ -z "$rules" ] || echo "$rules" | nsenter --net="$net" tc -batch -
-	exit 0
-done
-echo "no network of a container has the address $1" >&2
-exit 1`
+// write replaces the rules of a place.
+func (n *network) write(ctx context.Context, at place, rules string) error {
+	worker, err := n.worker(at)
+	if err != nil {
+		return err
+	}
+	if at.ip == "" {
+		_, err = worker.feed(ctx, strings.NewReader(noTable+rules), writeTable)
+	} else {
+		_, err = worker.feed(ctx, strings.NewReader(rules), writeQueues, at.ip, device)
+	}
+	return err
+}
+
+// worker returns the node that a place is in.
+func (n *network) worker(at place) (node, error) {
+	for worker := range n.nodes() {
+		if worker.String() == at.node {
+			return worker, nil
+		}
+	}
+	return node{}, fmt.Errorf("node %s does not run", at.node)
+}
+
+// writeTable replaces the table of a node by what it is told.
+const writeTable = "nft -f -"
+
+// findNetwork finds the network of the container with the address $1. It is a file by the name
+// that containerd gave it.
+const findNetwork = `set -e
+find_network() {
+	for net in /var/run/netns/*; do
+		if nsenter --net="$net" ip -4 -o address show dev "$2" 2>/dev/null | grep -qF " $1/"
+		then return 0; fi
+	done
+	echo "no network of a container has the address $1" >&2
+	return 1
+}
+`
+
+// writeQueues replaces the queues of the pod with the address $1 by those that it is told, if any.
+const writeQueues = findNetwork + `rules=$(cat)
+find_network "$@" || { [ -z "$rules" ] && exit 0; exit 1; }
+nsenter --net="$net" tc qdisc del dev "$2" root 2>/dev/null || true
+[ -z "$rules" ] || echo "$rules" | nsenter --net="$net" tc -batch -`
 
 // podAddresses returns the pods of the plan that have an address, in the order of their names.
 func (c *cluster) podAddresses(ctx context.Context) ([]podAddress, error) {
@@ -226,16 +334,18 @@ func (n *network) follow() {
 
 // refresh looks where pods are now. What cannot be done is tried again.
 func (n *network) refresh() {
-	ctx, cancel := context.WithTimeout(n.ctx, answerMax)
-	defer cancel()
-	pods, err := n.cluster.podAddresses(ctx)
-	if err != nil {
-		return
-	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if len(n.troubles) > 0 {
-		_ = n.apply(ctx, pods)
+	unsure := slices.Contains(slices.Collect(maps.Values(n.applied)), unknown)
+	if len(n.troubles) == 0 && !unsure {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, changeMax)
+	defer cancel()
+	asking, done := context.WithTimeout(ctx, answerMax)
+	defer done()
+	if pods, err := n.cluster.podAddresses(asking); err == nil {
+		_, _ = n.apply(ctx, pods)
 	}
 }
 
@@ -257,24 +367,35 @@ func (n *network) leave(node string) {
 	}
 }
 
-// enter notes that a node runs again, without rules.
+// enter notes that a node runs again, without rules, and gives it those that it is to have. Its
+// pods may have old addresses for a while, at which there is nothing to write to.
 func (n *network) enter(ctx context.Context, node string) error {
 	n.mu.Lock()
-	defer n.mu.Unlock()
 	delete(n.away, node)
-	if len(n.troubles) == 0 {
+	troubled := len(n.troubles) > 0
+	n.mu.Unlock()
+	if !troubled {
 		return nil
 	}
-	pods, err := n.locate(ctx)
-	if err != nil {
-		return err
-	}
-	return n.apply(ctx, pods)
+	return until(ctx, "disturb the network of "+node+" again", kubeletEvery, kubeletMax,
+		func(ctx context.Context) (bool, error) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			pods, err := n.cluster.podAddresses(ctx)
+			var changed []place
+			if err == nil {
+				changed, err = n.apply(ctx, pods)
+			}
+			if err == nil {
+				err = n.look(ctx, changed)
+			}
+			return err == nil, err
+		})
 }
 
 // clear removes what an earlier run left in a node.
 func (n *network) clear(ctx context.Context, from node) error {
-	_, err := from.feed(ctx, strings.NewReader(ruleset(nil, nil, "")), `nft -f -
+	_, err := from.feed(ctx, strings.NewReader(noTable), writeTable+`
 for net in /var/run/netns/*; do
 	[ -e "$net" ] || continue
 	nsenter --net="$net" tc qdisc show dev "$1" root 2>/dev/null | grep -q "^qdisc htb 1:" ||
@@ -282,71 +403,6 @@ for net in /var/run/netns/*; do
 	nsenter --net="$net" tc qdisc del dev "$1" root
 done`, device)
 	return err
-}
-
-// The time in which a first packet that is dropped makes the proof a better one.
-const (
-	hitMax   = time.Second
-	hitEvery = 100 * time.Millisecond
-)
-
-// see says what the kernel shows of a trouble.
-func (n *network) see(
-	ctx context.Context, action scenarios.Action, pods []podAddress,
-) (string, error) {
-	named, others := sides(action, pods)
-	between := fmt.Sprintf("between %s and %s", strings.Join(names(named), ", "),
-		count(len(others), "other pod"))
-	if action.Network.Delay > 0 {
-		return fmt.Sprintf("tc shows a delay of %s on what %s send to %s", action.Network.Delay,
-			strings.Join(names(named), ", "), count(len(others), "other pod")), nil
-	}
-	if verdictOf(action.Network) == "" {
-		return "nothing is done " + between, nil
-	}
-	packets := 0
-	err := until(ctx, "see a packet dropped", hitEvery, hitMax,
-		func(ctx context.Context) (bool, error) {
-			packets = 0
-			for node := range n.nodes() {
-				text, err := node.sh(ctx, "nft list table inet "+tableName)
-				if err != nil {
-					return false, err
-				}
-				packets += dropped(text)
-			}
-			return packets > 0, nil
-		})
-	if err != nil && !errors.Is(err, errLate) {
-		return "", err
-	}
-	what := "every packet"
-	if !action.Network.Cut {
-		what = fmt.Sprintf("%.4g %% of the packets", 100*action.Network.Loss)
-	}
-	return fmt.Sprintf("nftables drops %s %s, %d so far", what, between, packets), nil
-}
-
-// dropped adds up what the counters of a table have counted.
-func dropped(table string) int {
-	total := 0
-	for rest := table; ; {
-		_, after, found := strings.Cut(rest, "counter packets ")
-		if !found {
-			return total
-		}
-		n := 0
-		_, _ = fmt.Sscanf(after, "%d", &n)
-		total, rest = total+n, after
-	}
-}
-
-func names(pods []podAddress) []string {
-	all := make([]string, len(pods))
-	for i, pod := range pods {
-		all[i] = pod.pod
-	}
-	return all
 }
 
 // errNoNetem is of a kernel that cannot delay packets.

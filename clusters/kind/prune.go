@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	kindcluster "sigs.k8s.io/kind/pkg/cluster"
 )
@@ -19,7 +20,9 @@ func (Options) Prune(ctx context.Context) (removed []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	left, err := leftovers(ctx, home, func(h *holding) bool { return !h.facts.Kept || h.gone() })
+	left, err := leftovers(ctx, home, func(h *holding) bool {
+		return !h.facts.Kept || h.gone(ctx)
+	})
 	return removeAll(ctx, left, err)
 }
 
@@ -45,7 +48,7 @@ func (Options) Remove(ctx context.Context, names []string) (removed []string, er
 func removeAll(ctx context.Context, all []*holding, err error) ([]string, error) {
 	var removed []string
 	for _, h := range all {
-		if removeErr := h.remove(ctx); removeErr != nil {
+		if removeErr := h.removeThere(ctx); removeErr != nil {
 			err = errors.Join(err, fmt.Errorf("cluster %s: %w", h.name, removeErr))
 			continue
 		}
@@ -94,8 +97,76 @@ func leftovers(
 	return left, errors.Join(problems...)
 }
 
-// gone reports whether the engine answers and knows no container of the cluster.
-func (h *holding) gone() bool {
+// there returns an error unless the engine that answers is the one that has the cluster.
+func (h *holding) there(ctx context.Context) error {
+	m, err := h.facts.Engine.info(ctx)
+	if err != nil {
+		return err
+	}
+	return h.facts.isOf(m)
+}
+
+// removeThere removes the cluster where it is, and leaves it alone while another engine answers.
+func (h *holding) removeThere(ctx context.Context) error {
+	if h.facts.Begun {
+		if err := h.there(ctx); err != nil {
+			return errors.Join(err, h.release())
+		}
+	}
+	return h.remove(ctx)
+}
+
+// gone reports whether the cluster's engine answers and knows no container of the cluster.
+func (h *holding) gone(ctx context.Context) bool {
+	if h.there(ctx) != nil {
+		return false
+	}
 	nodes, err := kindcluster.NewProvider(h.facts.Engine.option()).ListNodes(h.name)
 	return err == nil && len(nodes) == 0
+}
+
+// sweepMax bounds the wait for the lock of a process that was just killed.
+const sweepMax = 5 * time.Second
+
+// Sweep removes what a killed process left of the cluster that it made with Options.Dir, and
+// returns a line if there was any.
+func (Options) Sweep(ctx context.Context, dir string) (removed []string, err error) {
+	home, err := homeDir()
+	if err != nil {
+		return nil, err
+	}
+	kubeconfig, err := filepath.Abs(filepath.Join(dir, kubeconfigFile))
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(home)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("look for clusters: %w", err)
+	}
+	for _, entry := range entries {
+		if f := remembered(home, entry.Name()); f == nil || f.Kubeconfig != kubeconfig {
+			continue
+		}
+		var h *holding
+		err = until(ctx, "end its process", homeWait, sweepMax,
+			func(ctx context.Context) (free bool, err error) {
+				h, free, err = takeIn(ctx, home, entry.Name())
+				return free, err
+			})
+		if err != nil {
+			return nil, fmt.Errorf("cluster %s: %w", entry.Name(), err)
+		}
+		return removeAll(ctx, []*holding{h}, nil)
+	}
+	return nil, nil
+}
+
+// takeIn is take while nobody makes or removes folders.
+func takeIn(ctx context.Context, home, name string) (*holding, bool, error) {
+	unlock, err := lockHome(ctx, home)
+	if err != nil {
+		return nil, false, err
+	}
+	defer unlock()
+	return take(filepath.Join(home, name))
 }

@@ -3,6 +3,7 @@ package kind
 import (
 	"cmp"
 	"fmt"
+	"hash/crc32"
 	"maps"
 	"slices"
 	"strings"
@@ -22,15 +23,20 @@ type podAddress struct {
 // tableName is of the nftables table with what is dropped in a node. Nothing else is in it.
 const tableName = "certquake"
 
+// noTable is what nft is told ahead of a table, or instead of one. A table that is not there cannot
+// be deleted: it is made first.
+const noTable = "table inet " + tableName + " {}\ndelete table inet " + tableName + "\n"
+
 // lossParts is how finely a share of packets is told.
 const lossParts = 1_000_000
 
-// ruleset returns what nft is told in one node: the whole table, replaced at once, or removed. A
-// packet between pods passes the forward hook of its sender's node and of its receiver's; only the
-// sender's has a rule for it, so that it is lost with the probability that was asked for and not
-// twice. What kubelets and the API server send comes from no pod and is in no rule.
+// ruleset returns the table of one node, which replaces the one before at once, or nothing if the
+// node is left alone. A packet between pods passes the forward hook of its sender's node and of its
+// receiver's; only the sender's has a rule for it, so that it is lost with the probability that was
+// asked for and not twice. What kubelets and the API server send comes from no pod and is in no
+// rule.
 func ruleset(troubles []scenarios.Action, pods []podAddress, node string) string {
-	var rules []string
+	var rules strings.Builder
 	for _, trouble := range troubles {
 		verdict := verdictOf(trouble.Network)
 		if verdict == "" {
@@ -39,21 +45,28 @@ func ruleset(troubles []scenarios.Action, pods []podAddress, node string) string
 		named, others := sides(trouble, pods)
 		for _, way := range [][2][]podAddress{{named, others}, {others, named}} {
 			from, to := addresses(on(node, way[0])), addresses(way[1])
-			if from != "" && to != "" {
-				rules = append(rules, fmt.Sprintf("\t\tip saddr { %s } ip daddr { %s } %s\n",
-					from, to, verdict))
+			if from == "" || to == "" {
+				continue
 			}
+			rule := fmt.Sprintf("ip saddr { %s } ip daddr { %s } %s", from, to, verdict)
+			fmt.Fprintf(&rules, "\t\t%s comment %q\n", rule, mark(trouble.Fault, rule))
 		}
 	}
-	// A table that is not there cannot be deleted: it is made first.
-	text := "table inet " + tableName + " {}\ndelete table inet " + tableName + "\n"
-	if len(rules) == 0 {
-		return text
+	if rules.Len() == 0 {
+		return ""
 	}
-	return text + "table inet " + tableName + " {\n\tchain forward {\n" +
+	return "table inet " + tableName + " {\n\tchain forward {\n" +
 		"\t\ttype filter hook forward priority -150; policy accept;\n" +
-		strings.Join(rules, "") + "\t}\n}\n"
+		rules.String() + "\t}\n}\n"
 }
+
+// mark is a comment by which a rule is known again, however nft prints the rule itself.
+func mark(fault int, rule string) string {
+	return fmt.Sprintf("%s%08x", markOf(fault), crc32.ChecksumIEEE([]byte(rule)))
+}
+
+// markOf begins the marks of a fault.
+func markOf(fault int) string { return fmt.Sprintf("fault %d ", fault) }
 
 // verdictOf returns what becomes of a packet, nothing if it is left alone.
 func verdictOf(network *scenarios.NetworkTrouble) string {

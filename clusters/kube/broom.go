@@ -109,12 +109,12 @@ func (b *broom) makeRoom(ctx context.Context, plan scenarios.Plan, target cluste
 	said := false
 	left, err := b.sweep(ctx, earlier, func(found []thing) {
 		if !said {
-			harness.Say(ctx, "removing what a run left that was killed: %s", counts(found))
+			harness.Say(ctx, "removing what an earlier run left: %s", counts(found))
 			said = true
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("remove what a run left that was killed: %w",
+		return fmt.Errorf("remove what an earlier run left: %w",
 			errors.Join(err, leftover(left)))
 	}
 	if len(left) > 0 {

@@ -219,7 +219,7 @@ func TestMakeRoom(t *testing.T) {
 		ctx := harness.WithTalk(t.Context(), func(line string) { said = append(said, line) })
 		require.NoError(t, b.makeRoom(ctx, smallPlan(), lent()))
 		assert.Equal(t, []string{"ClusterIssuer far"}, everything(t, b))
-		assert.Equal(t, []string{"removing what a run left that was killed: " +
+		assert.Equal(t, []string{"removing what an earlier run left: " +
 			"2 Deployments, a Certificate, a ClusterIssuer, a Secret"}, said)
 	})
 }

@@ -24,11 +24,11 @@ func TestAbandonedWorkNamesWhatRemovesClusters(t *testing.T) {
 	env := Env{Backends: []Backend{plain{}, pruning{}}}
 	err := env.unfinished(errAbandoned)
 	require.ErrorIs(t, err, errInterrupted)
-	assert.EqualError(t, err, errAbandoned.Error()+
+	require.EqualError(t, err, errAbandoned.Error()+
 		"; certquake cluster prune removes what is left of a cluster")
 	env.Backends = env.Backends[:1]
 	assert.Equal(t, errAbandoned, env.unfinished(errAbandoned))
 	env.Backends = []Backend{pruning{}}
 	assert.Equal(t, errInterrupted, env.unfinished(errInterrupted))
-	assert.NoError(t, env.unfinished(nil))
+	require.NoError(t, env.unfinished(nil))
 }

@@ -259,8 +259,7 @@ func (c keptCluster) tidy(ctx context.Context, env *Env) error {
 	swept, err := env.sweep(ctx, known.Backend, c.path(clusterFolder))
 	switch {
 	case err != nil:
-		return fmt.Errorf("remove what is left of it: %w; certquake cluster down%s tries again, "+
-			"and so does certquake cluster prune", err, nameFlag(c.name))
+		return c.notSwept(err)
 	case !swept && known.Left != "":
 		why := known.Left
 		known.Left = "" // it is told once
@@ -270,4 +269,10 @@ func (c keptCluster) tidy(ctx context.Context, env *Env) error {
 	}
 	c.awaitEnd(ctx)
 	return os.RemoveAll(c.dir)
+}
+
+// notSwept is of a cluster of which something is left.
+func (c keptCluster) notSwept(err error) error {
+	return fmt.Errorf("remove what is left of it: %w; certquake cluster down%s tries again, and "+
+		"so does certquake cluster prune", err, nameFlag(c.name))
 }

@@ -76,8 +76,5 @@ func (sweeping) Sweep(_ context.Context, dir string) ([]string, error) {
 		return nil, errors.New("the engine is busy")
 	}
 	left := filepath.Join(dir, "..", "..", "containers")
-	if err := os.Remove(left); err != nil {
-		return nil, err
-	}
-	return []string{left}, nil
+	return []string{left}, os.Remove(left)
 }

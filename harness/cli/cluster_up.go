@@ -91,7 +91,7 @@ func (f *upFlags) run(ctx context.Context, env *Env, cmd *cobra.Command) error {
 		err = c.launch(ctx, env, given(cmd, backend))
 	}
 	if err != nil {
-		return errors.Join(err, c.clear())
+		return errors.Join(err, c.clear(ctx, env))
 	}
 	facts, err := c.living()
 	if err != nil {
@@ -236,8 +236,13 @@ func (c keptCluster) reserve() error {
 	return err
 }
 
-// clear removes the folder of a cluster that did not come up, unless there are logs to read.
-func (c keptCluster) clear() error {
+// clear removes what is left of a cluster that did not come up, and its folder unless there are
+// logs to read.
+func (c keptCluster) clear(ctx context.Context, env *Env) error {
+	_, err := env.sweep(context.WithoutCancel(ctx), c.facts().Backend, c.path(clusterFolder))
+	if err != nil {
+		return c.notSwept(err)
+	}
 	if logs, err := os.ReadDir(c.path(clusterFolder)); err == nil && len(logs) > 0 {
 		return fmt.Errorf("certquake cluster down%s removes its logs", nameFlag(c.name))
 	}

@@ -2,11 +2,14 @@ package certmanager
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cert-manager/cert-manager/pkg/client/clientset/versioned"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 )
 
@@ -24,13 +27,38 @@ func WaitReady(ctx context.Context, config *rest.Config) error {
 		return err
 	}
 	options := meta.PatchOptions{DryRun: []string{meta.DryRunAll}, FieldManager: "readiness"}
+	nudged := time.Now()
 	err = poll(ctx, func(ctx context.Context) error {
 		_, refused := client.CertmanagerV1().Certificates(Namespace).
 			Patch(ctx, "readiness", types.ApplyPatchType, []byte(probe), options)
+		if refused != nil && time.Since(nudged) > nudgeWait {
+			nudged = time.Now()
+			refused = errors.Join(refused, nudge(ctx, config))
+		}
 		return refused
 	})
 	if err != nil {
 		return fmt.Errorf("wait for cert-manager: %w", err)
 	}
 	return nil
+}
+
+// nudgeWait is after how long the CA injector is had to look again.
+const nudgeWait = 10 * time.Second
+
+// nudge has the CA injector look at the webhook's configurations again. It is told of the CA's
+// Secret by one cache and reads it from another, which may be behind: then it finds none, and there
+// is no later event.
+func nudge(ctx context.Context, config *rest.Config) error {
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return err
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"certquake.dev/nudged":%q}}}`,
+		time.Now().UTC().Format(time.RFC3339))
+	_, first := client.AdmissionregistrationV1().ValidatingWebhookConfigurations().
+		Patch(ctx, webhookName, types.MergePatchType, patch, meta.PatchOptions{})
+	_, second := client.AdmissionregistrationV1().MutatingWebhookConfigurations().
+		Patch(ctx, webhookName, types.MergePatchType, patch, meta.PatchOptions{})
+	return errors.Join(first, second)
 }

@@ -3,8 +3,9 @@
 //	go run ./nodeimage/build
 //
 // Everything ends as one archive in the user's cache folder, named for what it was made from, and
-// is loaded into Docker from there. Nothing runs in Docker meanwhile, so an interrupt leaves
-// nothing there. The programs are compiled with the flags of ../../build and share its cache.
+// is loaded into Docker or Podman from there. Nothing runs in containers meanwhile, so an interrupt
+// leaves nothing there. The programs are compiled with the flags of ../../build and share its
+// cache.
 package main
 
 import (
@@ -41,17 +42,18 @@ func main() {
 	}
 }
 
-// provide leaves the images in Docker, and does no more for it than it must.
+// provide leaves the images in the engine, and does no more for it than it must.
 func provide(ctx context.Context, processes int) error {
-	if err := needDocker(ctx); err != nil {
+	into, err := needEngine(ctx)
+	if err != nil {
 		return err
 	}
 	plan, err := newPlan(ctx)
 	if err != nil {
 		return err
 	}
-	if plan.loaded(ctx) {
-		say("Docker has %s", plan)
+	if into.has(ctx, plan) {
+		say("%s has %s", into, plan)
 		return nil
 	}
 	cache, err := openCache(plan.hash)
@@ -64,13 +66,13 @@ func provide(ctx context.Context, processes int) error {
 			return err
 		}
 	}
-	say("loading %s into Docker", cache.archive())
-	if err := load(ctx, cache.archive()); err != nil {
+	say("loading %s into %s", cache.archive(), into)
+	if err := into.load(ctx, cache.archive()); err != nil {
 		return err
 	}
 	cache.removeOld()
-	prune(ctx)
-	say("Docker has %s", plan)
+	into.prune(ctx)
+	say("%s has %s", into, plan)
 	return nil
 }
 

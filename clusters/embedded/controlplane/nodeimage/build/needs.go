@@ -14,24 +14,25 @@ import (
 const (
 	gigabyte = 1 << 30
 	// spaceMin is what a build takes in the cache: Debian twice, the programs twice, the
-	// archive. Go's own cache and Docker's images come on top.
+	// archive. Go's own cache and the engine's images come on top.
 	spaceMin = 4 * gigabyte
 )
 
-// needDocker says what to do if there is no Docker to load images into.
-func needDocker(ctx context.Context) error {
-	if _, err := exec.LookPath("docker"); err != nil {
-		return errors.New("no docker: install it (Debian: apt-get install docker.io)")
-	}
-	const format = "{{.Server.Os}}/{{.Server.Arch}}"
-	server, err := output(program(ctx, "docker", "version", "--format", format))
+// needEngine finds the engine to load images into, or says what to do if there is none.
+func needEngine(ctx context.Context) (engine, error) {
+	found, err := findEngine(ctx)
 	if err != nil {
-		return fmt.Errorf("no answer from Docker; start it, or be a user who may use it: %w", err)
+		return "", err
 	}
-	if want := "linux/" + runtime.GOARCH; server != want {
-		return fmt.Errorf("this is %s, but Docker runs %s: build where Docker runs", want, server)
+	runs, err := found.platform(ctx)
+	if err != nil {
+		return "", fmt.Errorf("no answer from %s; start it, or be a user who may use it: %w", found,
+			err)
 	}
-	return nil
+	if want := "linux/" + runtime.GOARCH; runs != want {
+		return "", fmt.Errorf("this is %s, but %s runs %s: build where it runs", want, found, runs)
+	}
+	return found, nil
 }
 
 // needToBuild says what to do if nothing can be built here, and installs debootstrap.
