@@ -29,12 +29,15 @@ test: ## Run every unit test, without a cluster or network
 race: ## Run every unit test under the race detector
 	$(GO) test -race ./...
 
-fuzz: ## Fuzz the parser, the record codec, the readers of volumes and the rows of pods, FUZZTIME each
+fuzz: ## Fuzz what reads text and files of others, FUZZTIME each
 	$(FUZZ) -fuzz FuzzParse ./scenarios
 	$(FUZZ) -fuzz FuzzReader ./harness/record
 	$(FUZZ) -fuzz FuzzRead ./workloads/credential
 	$(FUZZ) -fuzz FuzzRead ./workloads/keyring
 	$(FUZZ) -fuzz FuzzObserve ./workloads/rotation
+	$(FUZZ) -fuzz FuzzVerify ./workloads/token
+	$(FUZZ) -fuzz FuzzParseSet ./workloads/token
+	$(FUZZ) -fuzz FuzzOpen ./workloads/sealed
 	$(FUZZ) -fuzz FuzzDecodeRow ./workloads/peer
 
 laws: ## Hold the simulator against the closed forms with many seeds
@@ -81,7 +84,7 @@ figures: embedded ## Print how fast the embedded Kubernetes is, and how much mem
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -count=1 -run TestFigures -v ./e2e
 
 golden: ## Rewrite the golden files
-	$(GO) test ./scenarios ./reports/... ./harness/... -update
+	$(GO) test ./scenarios ./reports/... ./harness/... ./workloads/sealed -update
 
 lint: ## Run the linters; those of shell scripts if shellcheck is installed
 	$(TOOL) actionlint
