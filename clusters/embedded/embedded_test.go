@@ -236,19 +236,26 @@ func TestStubborn(t *testing.T) {
 func TestFailedStart(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
-		manner string
-		want   string
-		kept   bool
+		manner   string
+		readyMax time.Duration
+		want     string
+		kept     bool
 	}{
-		{"refuses", "the kernel says no: sysctl -w a.b=1", false},
-		{"dies", "controlplane ended by itself: exit status 7, after saying: 0.00s starting", true},
-		{"silent", "not ready within 300ms, after saying: 0.00s starting as silent", false},
+		{"refuses", time.Minute, "the kernel says no: sysctl -w a.b=1", false},
+		{
+			"dies", time.Minute,
+			"controlplane ended by itself: exit status 7, after saying: 0.00s starting", true,
+		},
+		{
+			"silent", 3 * time.Second,
+			"not ready within 3s, after saying: 0.00s starting as silent", false,
+		},
 	} {
 		t.Run(row.manner, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "cluster")
 			_, err := Up(t.Context(), nodes(row.manner),
-				Options{Bin: fakePrograms(t), Dir: dir, readyMax: 300 * time.Millisecond})
+				Options{Bin: fakePrograms(t), Dir: dir, readyMax: row.readyMax})
 			require.ErrorIs(t, err, clusters.ErrBroken)
 			require.ErrorContains(t, err, row.want)
 			if row.kept {
