@@ -7,6 +7,7 @@ BENCHCOUNT ?= 6
 FUZZTIME ?= 30s
 CLUSTERS ?= 2
 CASES ?= .
+CONTROLLER_GEN := sigs.k8s.io/controller-tools/cmd/controller-gen@v0.23.0
 FUZZ := $(GO) test -run '^$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x
 
 .DEFAULT_GOAL := help
@@ -65,12 +66,15 @@ test-embedded: embedded ## Run what needs the embedded Kubernetes, as root
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
 	$(GO) test -tags embedded -timeout 40m -parallel 3 -p 1 -v \
-	  ./clusters/embedded ./clusters/existing ./clusters/suite/...
+	  ./clusters/embedded ./clusters/existing ./clusters/rotator ./clusters/suite/...
 
 test-kind: workload ## Run what needs kind, on CLUSTERS at a time; of the scenarios those like CASES
 	$(GO) test -tags e2e -count=1 -timeout 90m -p 1 -v ./clusters/kind -parallel $(CLUSTERS) \
 	  -clusters $(CLUSTERS) -feature '$(CASES)'
 	$(GO) test -tags e2e -count=1 -timeout 30m -p 1 -v ./clusters/existing ./clusters/suite/...
+
+test-postgres: ## Run what needs PostgreSQL (Debian's package postgresql)
+	$(GO) test -count=1 -tags postgres ./workloads/password/...
 
 truth: embedded ## Hold the simulator against the embedded Kubernetes and write the README's table
 	$(GO) test -tags embedded -count=1 -timeout 40m -parallel 2 -run TestDifferential -v ./clusters/embedded -update
@@ -83,6 +87,10 @@ figures: embedded ## Print how fast the embedded Kubernetes is, and how much mem
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -count=1 -run TestFigures -v ./e2e
 
+generate: ## Make the copies and the definition of the rotator's types
+	$(GO) run $(CONTROLLER_GEN) object paths=./clusters/rotator/api output:object:dir=clusters/rotator/api
+	$(GO) run $(CONTROLLER_GEN) crd paths=./clusters/rotator/api output:crd:dir=clusters/rotator/config/crd
+
 golden: ## Rewrite the golden files
 	$(GO) test ./scenarios ./reports/... ./harness/... ./workloads/sealed -update
 
@@ -92,6 +100,7 @@ lint: ## Run the linters; those of shell scripts if shellcheck is installed
 	$(TOOL) golangci-lint run ./...
 	$(TOOL) golangci-lint run --build-tags embedded ./clusters/...
 	$(TOOL) golangci-lint run --build-tags e2e ./clusters/...
+	$(TOOL) golangci-lint run --build-tags postgres ./workloads/password/...
 
 lint-embedded: embedded ## Run the linters on the embedded Kubernetes, a module of its own
 	$(GO) build -modfile=tools.mod -o bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -108,4 +117,4 @@ cross: ## Build for linux, darwin and windows
 clean: ## Remove what the targets above made
 	rm -rf bin runs bench.txt
 
-.PHONY: help scenario scenarios build test race embedded node-image workload image test-embedded test-kind truth truth-kind figures lint-embedded fuzz laws bench benchstat golden lint fmt cross clean
+.PHONY: help scenario scenarios build test race embedded node-image workload image test-embedded test-kind test-postgres truth truth-kind figures lint-embedded fuzz laws bench benchstat generate golden lint fmt cross clean

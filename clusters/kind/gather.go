@@ -143,6 +143,13 @@ func (c *cluster) furnishWorkers(ctx context.Context, nodes []node, s *stuff) er
 	return err
 }
 
+// nameLocal gives the images $@ the names that a kubelet asks for, where they have Podman's for
+// what was built here.
+const nameLocal = `for image; do
+  ctr --namespace=k8s.io images ls -q | grep -qx "docker.io/$image" ||
+    ctr --namespace=k8s.io images tag "localhost/$image" "docker.io/$image"
+done`
+
 // furnishControl loads those of cert-manager's images that the engine has into the control plane.
 // Those that were built here it has from nowhere else; the others it can pull, as it does those
 // that the engine does not have.
@@ -165,6 +172,9 @@ func (c *cluster) furnishControl(ctx context.Context, nodes []node, s *stuff) er
 	}
 	if err := c.handOver(ctx, nodes[at], "", built); err != nil {
 		return err
+	}
+	if _, err := nodes[at].sh(ctx, nameLocal, built...); err != nil {
+		return fmt.Errorf("name the images that were built here: %w", err)
 	}
 	return c.offer(ctx, nodes[at], published)
 }
