@@ -11,6 +11,13 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 )
 
+func TestStacksAreLeftOut(t *testing.T) {
+	t.Parallel()
+	assert.Equal(t, "I1121 wait\nerror: no room\n\tindented words\nend",
+		withoutStacks("I1121 wait\nerror: no room\n\tindented words\nk8s.io/cmd.run\n"+
+			"\tk8s.io/cmd/run.go:12\nmain.main\n\tmain.go:1\nend"))
+}
+
 // A nudge is an event for each of the two webhooks, and changes nothing that they do.
 func TestNudge(t *testing.T) {
 	t.Parallel()

@@ -117,7 +117,23 @@ func explain(err error) error {
 		err = all[0] // the others tell the same of other nodes
 	}
 	if run := exec.RunErrorForError(err); run != nil && len(run.Output) > 0 {
-		return failed{err, tail(string(run.Output))}
+		return failed{err, tail(withoutStacks(string(run.Output)))}
 	}
 	return err
+}
+
+// withoutStacks leaves out Go's stack traces, which kubeadm ends with when it talks much: two lines
+// a call, its name and, indented, where it is. What went wrong stands before them.
+func withoutStacks(output string) string {
+	lines := strings.Split(output, "\n")
+	var kept []string
+	for i, line := range lines {
+		place := strings.HasPrefix(line, "\t") && strings.Contains(line, ".go:")
+		call := i+1 < len(lines) && strings.HasPrefix(lines[i+1], "\t") &&
+			strings.Contains(lines[i+1], ".go:")
+		if !place && !call {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
 }
