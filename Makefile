@@ -76,6 +76,9 @@ test-kind: workload ## Run what needs kind, on CLUSTERS at a time; of the scenar
 test-postgres: ## Run what needs PostgreSQL (Debian's package postgresql)
 	$(GO) test -count=1 -tags postgres ./workloads/password/...
 
+test-python: ## Have Python read the known answers of workloads/sealed (Debian's python3-cryptography)
+	$(GO) test -count=1 -tags python -run InPython ./workloads/sealed
+
 truth: embedded ## Hold the simulator against the embedded Kubernetes and write the README's table
 	$(GO) test -tags embedded -count=1 -timeout 40m -parallel 2 -run TestDifferential -v ./clusters/embedded -update
 
@@ -100,7 +103,7 @@ lint: ## Run the linters; those of shell scripts if shellcheck is installed
 	$(TOOL) golangci-lint run ./...
 	$(TOOL) golangci-lint run --build-tags embedded ./clusters/...
 	$(TOOL) golangci-lint run --build-tags e2e ./clusters/...
-	$(TOOL) golangci-lint run --build-tags postgres ./workloads/password/...
+	$(TOOL) golangci-lint run --build-tags postgres,python ./workloads/password/... ./workloads/sealed
 
 lint-embedded: embedded ## Run the linters on the embedded Kubernetes, a module of its own
 	$(GO) build -modfile=tools.mod -o bin/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint
@@ -117,4 +120,4 @@ cross: ## Build for linux, darwin and windows
 clean: ## Remove what the targets above made
 	rm -rf bin runs bench.txt
 
-.PHONY: help scenario scenarios build test race embedded node-image workload image test-embedded test-kind test-postgres truth truth-kind figures lint-embedded fuzz laws bench benchstat generate golden lint fmt cross clean
+.PHONY: help scenario scenarios build test race embedded node-image workload image test-embedded test-kind test-postgres test-python truth truth-kind figures lint-embedded fuzz laws bench benchstat generate golden lint fmt cross clean

@@ -1,9 +1,6 @@
 package existing
 
 import (
-	"bytes"
-	"fmt"
-	"slices"
 	"strings"
 
 	coordination "k8s.io/api/coordination/v1"
@@ -12,9 +9,9 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"sigs.k8s.io/yaml"
 
 	"github.com/certquake/certquake/clusters/kube"
+	"github.com/certquake/certquake/clusters/roles"
 )
 
 // certificateCRD is the definition of cert-manager's Certificates, which tells its version.
@@ -92,9 +89,6 @@ func (b *Backend) RBAC(
 	if said := validation.IsDNS1123Subdomain(account); len(said) > 0 {
 		return nil, wrong("--service-account: none can be called %q: %s", account, said[0])
 	}
-	subject := rbac.Subject{
-		Kind: rbac.ServiceAccountKind, Name: account, Namespace: namespaces[0],
-	}
 	var objects []runtime.Object
 	for _, namespace := range namespaces {
 		objects = append(objects, &core.Namespace{
@@ -103,12 +97,11 @@ func (b *Backend) RBAC(
 			ObjectMeta: meta.ObjectMeta{Name: namespace, Labels: kube.NoRunLabels()},
 		})
 	}
-	objects = append(objects, &core.ServiceAccount{
-		TypeMeta:   meta.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
-		ObjectMeta: meta.ObjectMeta{Name: account, Namespace: namespaces[0]},
-	})
+	user := roles.Account(namespaces[0], account)
+	objects = append(objects, user)
 	for _, namespace := range namespaces {
-		objects = append(objects, roleIn(namespace, account, subject)...)
+		rules := namespaceRules(namespace)
+		objects = append(objects, roles.In(namespace, account, user, rules)...)
 	}
 	rules := versionRules()
 	if clusterScoped {
@@ -117,65 +110,5 @@ func (b *Backend) RBAC(
 	if kubelets {
 		rules = append(rules, kubeletRules()...)
 	}
-	return documents(append(objects, clusterRole(subject, rules)...))
-}
-
-const (
-	rbacVersion     = rbac.GroupName + "/v1"
-	roleKind        = "Role"
-	clusterRoleKind = "ClusterRole"
-)
-
-func roleIn(namespace, name string, subject rbac.Subject) []runtime.Object {
-	named := meta.ObjectMeta{Name: name, Namespace: namespace}
-	return []runtime.Object{
-		&rbac.Role{
-			TypeMeta:   meta.TypeMeta{APIVersion: rbacVersion, Kind: roleKind},
-			ObjectMeta: named, Rules: namespaceRules(namespace),
-		},
-		&rbac.RoleBinding{
-			TypeMeta:   meta.TypeMeta{APIVersion: rbacVersion, Kind: "RoleBinding"},
-			ObjectMeta: named, Subjects: []rbac.Subject{subject},
-			RoleRef: rbac.RoleRef{APIGroup: rbac.GroupName, Kind: roleKind, Name: name},
-		},
-	}
-}
-
-// clusterRole names its objects after the account and its namespace, since others may have some.
-func clusterRole(subject rbac.Subject, rules []rbac.PolicyRule) []runtime.Object {
-	named := meta.ObjectMeta{Name: fmt.Sprintf("%s:%s", subject.Namespace, subject.Name)}
-	return []runtime.Object{
-		&rbac.ClusterRole{
-			TypeMeta:   meta.TypeMeta{APIVersion: rbacVersion, Kind: clusterRoleKind},
-			ObjectMeta: named, Rules: rules,
-		},
-		&rbac.ClusterRoleBinding{
-			TypeMeta:   meta.TypeMeta{APIVersion: rbacVersion, Kind: "ClusterRoleBinding"},
-			ObjectMeta: named, Subjects: []rbac.Subject{subject},
-			RoleRef: rbac.RoleRef{
-				APIGroup: rbac.GroupName, Kind: clusterRoleKind, Name: named.Name,
-			},
-		},
-	}
-}
-
-// documents returns objects as YAML documents.
-func documents(objects []runtime.Object) ([]byte, error) {
-	var out bytes.Buffer
-	for _, object := range objects {
-		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-		if err != nil {
-			return nil, fmt.Errorf("write RBAC: %w", err)
-		}
-		for _, unsaid := range []string{"spec", "status"} { // empty, and the cluster's to say
-			delete(fields, unsaid)
-		}
-		text, err := yaml.Marshal(fields)
-		if err != nil {
-			return nil, fmt.Errorf("write RBAC: %w", err)
-		}
-		out.WriteString("---\n")
-		out.Write(text)
-	}
-	return slices.Clip(out.Bytes()), nil
+	return roles.YAML(append(objects, roles.Everywhere(user, rules)...))
 }

@@ -8,10 +8,10 @@
 //
 // # What consumers must do
 //
-// Under the gate uptake every pod that the selector finds exports MetricInfo; see there. A pod that
-// cannot be reached, answers with anything else or does not name the Secret is silent, and late
-// when a step depends on it. Pods that are not on any node yet are no consumers: they will read
-// what is there then.
+// Under the gate uptake every pod that the selector finds exports keyring.MetricInfo; see there. A
+// pod that cannot be reached, answers with anything else or does not name the Secret is silent, and
+// late when a step depends on it. Pods that are not on any node yet are no consumers: they will
+// read what is there then.
 //
 // # What is never done
 //

@@ -1,10 +1,8 @@
 package rotator
 
 import (
-	"bytes"
 	_ "embed" // the definition
 	"errors"
-	"fmt"
 	"slices"
 
 	batch "k8s.io/api/batch/v1"
@@ -12,10 +10,9 @@ import (
 	core "k8s.io/api/core/v1"
 	events "k8s.io/api/events/v1"
 	rbac "k8s.io/api/rbac/v1"
-	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/yaml"
 
+	"github.com/certquake/certquake/clusters/roles"
 	"github.com/certquake/certquake/clusters/rotator/api"
 )
 
@@ -57,12 +54,6 @@ func rule(group, resource string, verbs ...string) rbac.PolicyRule {
 	}
 }
 
-const (
-	rbacVersion     = rbac.GroupName + "/v1"
-	roleKind        = "Role"
-	clusterRoleKind = "ClusterRole"
-)
-
 // errNamespace is of an account that would be nowhere.
 var errNamespace = errors.New("say in which namespace the operator runs")
 
@@ -72,65 +63,14 @@ func RBAC(namespace string, namespaces []string) ([]byte, error) {
 	if namespace == "" {
 		return nil, errNamespace
 	}
-	subject := rbac.Subject{Kind: rbac.ServiceAccountKind, Name: name, Namespace: namespace}
-	objects := []runtime.Object{&core.ServiceAccount{
-		TypeMeta:   meta.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"},
-		ObjectMeta: meta.ObjectMeta{Name: name, Namespace: namespace},
-	}}
-	objects = append(objects, role(namespace, name+"-leader", subject, LeaseRules())...)
+	account := roles.Account(namespace, name)
+	objects := []runtime.Object{account}
+	objects = append(objects, roles.In(namespace, name+"-leader", account, LeaseRules())...)
 	for _, watched := range namespaces {
-		objects = append(objects, role(watched, name, subject, Rules())...)
+		objects = append(objects, roles.In(watched, name, account, Rules())...)
 	}
 	if len(namespaces) == 0 {
-		objects = append(objects, clusterRole(subject, Rules())...)
+		objects = append(objects, roles.Everywhere(account, Rules())...)
 	}
-	return documents(objects)
-}
-
-func role(
-	namespace, name string, subject rbac.Subject, rules []rbac.PolicyRule,
-) []runtime.Object {
-	at := meta.ObjectMeta{Name: name, Namespace: namespace}
-	return []runtime.Object{
-		&rbac.Role{
-			TypeMeta:   meta.TypeMeta{APIVersion: rbacVersion, Kind: roleKind},
-			ObjectMeta: at, Rules: rules,
-		},
-		&rbac.RoleBinding{
-			TypeMeta:   meta.TypeMeta{APIVersion: rbacVersion, Kind: "RoleBinding"},
-			ObjectMeta: at, Subjects: []rbac.Subject{subject},
-			RoleRef: rbac.RoleRef{APIGroup: rbac.GroupName, Kind: roleKind, Name: name},
-		},
-	}
-}
-
-func clusterRole(subject rbac.Subject, rules []rbac.PolicyRule) []runtime.Object {
-	at := meta.ObjectMeta{Name: subject.Namespace + ":" + subject.Name}
-	return []runtime.Object{
-		&rbac.ClusterRole{
-			TypeMeta:   meta.TypeMeta{APIVersion: rbacVersion, Kind: clusterRoleKind},
-			ObjectMeta: at, Rules: rules,
-		},
-		&rbac.ClusterRoleBinding{
-			TypeMeta:   meta.TypeMeta{APIVersion: rbacVersion, Kind: "ClusterRoleBinding"},
-			ObjectMeta: at, Subjects: []rbac.Subject{subject},
-			RoleRef: rbac.RoleRef{
-				APIGroup: rbac.GroupName, Kind: clusterRoleKind, Name: at.Name,
-			},
-		},
-	}
-}
-
-// documents returns objects as YAML documents.
-func documents(objects []runtime.Object) ([]byte, error) {
-	var out bytes.Buffer
-	for _, object := range objects {
-		text, err := yaml.Marshal(object)
-		if err != nil {
-			return nil, fmt.Errorf("write RBAC: %w", err)
-		}
-		out.WriteString("---\n")
-		out.Write(text)
-	}
-	return out.Bytes(), nil
+	return roles.YAML(objects)
 }

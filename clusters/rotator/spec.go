@@ -115,22 +115,7 @@ func (r *reading) rotation(spec api.RotatingSecretSpec) rotation.Spec {
 		}
 		*d.into = value
 	}
-	r.prefix(s.Prefix)
 	return s
-}
-
-// prefixMax and what is a UUID's are less than the 128 characters of an id in package keyring.
-const prefixMax = 64
-
-// prefix refuses ids that a rotation could make and package keyring would not read.
-func (r *reading) prefix(prefix string) {
-	if len(prefix) > prefixMax {
-		r.wrong("prefix", fmt.Sprintf("longer than %d characters", prefixMax), "")
-	}
-	if prefix != "" && strings.ContainsRune("._-", rune(prefix[0])) {
-		r.wrong("prefix", fmt.Sprintf("consumers read no ids that begin with %q", prefix[:1]),
-			"begin it with a letter or digit")
-	}
 }
 
 const (

@@ -20,24 +20,8 @@ import (
 	core "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/certquake/certquake/workloads/keyring"
 	"github.com/certquake/certquake/workloads/rotation"
-)
-
-// MetricInfo is the metric by which a consumer tells which keys it has of a Secret:
-//
-//	certquake_keyring_info{secret="jwt",primary="r2",ids="r1,r2"} 1
-//
-// Its labels are the name of the Secret, the id of the key that the consumer signs with now, and
-// the ids of all keys that it accepts now, parted by commas. Its value is 1; a series that is 0
-// does not count. A process that reads the Secret anew removes the series of before. If there are
-// several of one Secret, each of them must fit: they may be of several processes.
-const MetricInfo = "certquake_keyring_info"
-
-// The labels of MetricInfo.
-const (
-	secretLabel  = "secret"
-	primaryLabel = "primary"
-	idsLabel     = "ids"
 )
 
 // The bounds of one look at consumers. All of a thousand silent ones take half a minute.
@@ -112,7 +96,7 @@ func (a answer) silence() string {
 			return err.Error()
 		}
 	}
-	return "it does not export " + MetricInfo + " for the Secret"
+	return "it does not export " + keyring.MetricInfo + " for the Secret"
 }
 
 func (s *scraper) askOne(
@@ -167,16 +151,16 @@ func rings(page io.Reader, secret string) ([]rotation.Ring, error) {
 		return nil, fmt.Errorf("%w: %w", errPage, err)
 	}
 	var found []rotation.Ring
-	for _, metric := range families[MetricInfo].GetMetric() {
+	for _, metric := range families[keyring.MetricInfo].GetMetric() {
 		labels := map[string]string{}
 		for _, pair := range metric.GetLabel() {
 			labels[pair.GetName()] = pair.GetValue()
 		}
-		if labels[secretLabel] != secret || valueOf(metric) != 1 {
+		if labels[keyring.SecretLabel] != secret || valueOf(metric) != 1 {
 			continue
 		}
 		found = append(found, rotation.Ring{
-			Primary: labels[primaryLabel], IDs: idsOf(labels[idsLabel]),
+			Primary: labels[keyring.PrimaryLabel], IDs: idsOf(labels[keyring.IDsLabel]),
 		})
 	}
 	return found, nil

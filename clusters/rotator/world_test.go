@@ -454,12 +454,12 @@ func (p *pod) ServeHTTP(out http.ResponseWriter, request *http.Request) {
 	}
 	registry := prometheus.NewRegistry()
 	info := prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: MetricInfo, Help: "The keys in use.",
-	}, []string{secretLabel, primaryLabel, idsLabel})
+		Name: keyring.MetricInfo, Help: "The keys in use.",
+	}, []string{keyring.SecretLabel, keyring.PrimaryLabel, keyring.IDsLabel})
 	registry.MustRegister(info)
 	ring, err := keyring.New(folder, keyring.Settings{}).Ring()
 	if err == nil && !dumb {
-		info.WithLabelValues("jwt", ring.Primary().ID, strings.Join(ring.IDs(), ",")).Set(1)
+		info.With(ring.MetricLabels("jwt")).Set(1)
 	}
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(out, request)
 }

@@ -33,7 +33,7 @@ func run(
 		return nil, errors.Join(err, file.Close())
 	}
 	analyzer := reports.NewAnalyzer(plan, header)
-	err = harness.Run(ctx, plan, backend, tee{writer, analyzer}, nil)
+	err = harness.Run(ctx, plan, backend, record.Tee(writer, analyzer), nil)
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
@@ -67,14 +67,4 @@ func prepare(dir string, plan scenarios.Plan) error {
 		return fmt.Errorf("write the plan: %w", err)
 	}
 	return nil
-}
-
-// tee hands every row to the record first, then to the analysis.
-type tee struct{ record, analysis record.Sink }
-
-func (t tee) Write(span record.Span) error {
-	if err := t.record.Write(span); err != nil {
-		return err
-	}
-	return t.analysis.Write(span)
 }

@@ -207,7 +207,7 @@ func (f *runFlags) perform(
 	analyzer := reports.NewAnalyzer(j.plan, header)
 	progress := newProgress(env.Stderr, j.plan, f.detail())
 	ctx = harness.WithTalk(ctx, func(line string) { progress.say("%s", line) })
-	runErr := harness.Run(ctx, j.plan, backend, tee{folder, analyzer},
+	runErr := harness.Run(ctx, j.plan, backend, record.Tee(folder, analyzer),
 		func(at time.Duration, action *scenarios.Action) {
 			folder.keep(action)
 			progress.report(at, action)
@@ -244,14 +244,4 @@ func write(dir string, analysis *reports.Analysis) (*reports.Report, error) {
 		return nil, fmt.Errorf("write the report: %w", err)
 	}
 	return report, nil
-}
-
-// tee hands every row to the record first, then to the analysis.
-type tee struct{ record, analysis record.Sink }
-
-func (t tee) Write(span record.Span) error {
-	if err := t.record.Write(span); err != nil {
-		return err
-	}
-	return t.analysis.Write(span)
 }

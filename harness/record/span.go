@@ -155,3 +155,17 @@ func (s *Span) Correction() time.Duration {
 type Sink interface {
 	Write(span Span) error
 }
+
+// Tee returns a Sink that hands every span to each of the sinks in turn, until one fails.
+func Tee(sinks ...Sink) Sink { return tee(sinks) }
+
+type tee []Sink
+
+func (t tee) Write(span Span) error {
+	for _, sink := range t {
+		if err := sink.Write(span); err != nil {
+			return err
+		}
+	}
+	return nil
+}

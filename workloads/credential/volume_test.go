@@ -4,9 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -167,73 +164,4 @@ func TestVolumeConcurrently(t *testing.T) {
 		}
 	}
 	writer.Wait()
-}
-
-// TestAtomicReplaceOnDisk reads a real folder while it is swapped in AtomicWriter's order.
-func TestAtomicReplaceOnDisk(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("needs symbolic links")
-	}
-	ca := newAuthority(t, "ca")
-	both := []map[string][]byte{issue(t, ca), issue(t, ca)}
-	dir := t.TempDir()
-	require.NoError(t, projectOnDisk(dir, "1", both[0]))
-	done := make(chan error, 1)
-	go func() {
-		for n := range 100 {
-			if err := projectOnDisk(dir, strconv.Itoa(n+2), both[(n+1)%2]); err != nil {
-				done <- err
-				return
-			}
-		}
-		done <- nil
-	}()
-	for reading := true; reading; {
-		select {
-		case err := <-done:
-			require.NoError(t, err)
-			reading = false
-		default:
-		}
-		m, err := credential.Read(os.DirFS(dir), credential.Settings{Pinned: true})
-		if err != nil {
-			require.ErrorIs(t, err, fs.ErrNotExist)
-			continue
-		}
-		require.False(t, m.Torn)
-	}
-	m, err := credential.Read(os.DirFS(dir), credential.Settings{})
-	require.NoError(t, err)
-	assert.Equal(t, "..101", m.Version)
-	assert.False(t, m.Torn)
-}
-
-// projectOnDisk is AtomicWriter's order of steps on a real folder.
-func projectOnDisk(dir, version string, files map[string][]byte) error {
-	old, _ := os.Readlink(filepath.Join(dir, "..data"))
-	if err := os.Mkdir(filepath.Join(dir, ".."+version), 0o755); err != nil {
-		return err
-	}
-	for name, data := range files {
-		if err := os.WriteFile(filepath.Join(dir, ".."+version, name), data, 0o600); err != nil {
-			return err
-		}
-	}
-	if err := os.Symlink(".."+version, filepath.Join(dir, "..data_tmp")); err != nil {
-		return err
-	}
-	err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data"))
-	if err != nil {
-		return err
-	}
-	for name := range files {
-		err = os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name))
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	if old == "" {
-		return nil
-	}
-	return os.RemoveAll(filepath.Join(dir, old))
 }

@@ -2,20 +2,17 @@ package keyring_test
 
 import (
 	"os"
-	"runtime"
 	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/certquake/certquake/workloads/internal/disk"
 	"github.com/certquake/certquake/workloads/keyring"
 )
 
 // BenchmarkRead re-reads ten keys from a disk in the kubelet's layout.
 func BenchmarkRead(b *testing.B) {
-	if runtime.GOOS == "windows" {
-		b.Skip("needs symbolic links")
-	}
 	symmetric, pairs, certificates := map[string]string{}, map[string]string{}, map[string]string{}
 	for i := range 10 {
 		id, mark := "r"+strconv.Itoa(i), ""
@@ -37,7 +34,7 @@ func BenchmarkRead(b *testing.B) {
 	} {
 		b.Run(name, func(b *testing.B) {
 			dir := b.TempDir()
-			require.NoError(b, projectOnDisk(dir, "1", mounted.files))
+			require.NoError(b, disk.Project(dir, "1", bytesOf(mounted.files)))
 			for b.Loop() {
 				_, err := keyring.Read(os.DirFS(dir), keyring.Settings{Parts: mounted.parts})
 				require.NoError(b, err)

@@ -139,3 +139,12 @@ var (
 	pair   = []keyring.Part{keyring.Private, keyring.Public}
 	triple = []keyring.Part{keyring.Private, keyring.Public, keyring.Certificate}
 )
+
+// bytesOf returns files as they are on a disk.
+func bytesOf(files map[string]string) map[string][]byte {
+	out := map[string][]byte{}
+	for name, text := range files {
+		out[name] = []byte(text)
+	}
+	return out
+}

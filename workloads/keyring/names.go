@@ -60,7 +60,7 @@ func (l *listing) add(name string, parts []Part) error {
 		l.ignored = append(l.ignored, name)
 		return nil
 	}
-	if !validID(id) {
+	if !ValidID(id) {
 		return &ReadError{File: name, Problem: BadID, Err: errID}
 	}
 	if l.files[id] == nil {
@@ -137,9 +137,10 @@ func known(part Part) bool {
 	return part == Symmetric || part == Private || part == Public || part == Certificate
 }
 
-// validID keeps ids to what is the same in file names, headers and logs, up to 128 characters. One
-// that ends in .primary is refused, since r1.primary.key is a mark at the wrong place.
-func validID(id string) bool {
+// ValidID reports whether a key can be called so: ids are kept to what is the same in file names,
+// headers and logs, letters, digits and, within, one of . _ -, up to 128 characters. One that ends
+// in .primary is refused, since r1.primary.key is a mark at the wrong place.
+func ValidID(id string) bool {
 	if id == "" || len(id) > idLenMax || strings.HasSuffix(id, primarySuffix) {
 		return false
 	}

@@ -1,11 +1,7 @@
 package keyring_test
 
 import (
-	"errors"
 	"io/fs"
-	"os"
-	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -116,73 +112,4 @@ func TestReadConcurrently(t *testing.T) {
 		}
 	}
 	writer.Wait()
-}
-
-// TestReadOnDisk reads a real folder while it is swapped in AtomicWriter's order.
-func TestReadOnDisk(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("needs symbolic links")
-	}
-	dir := t.TempDir()
-	require.NoError(t, projectOnDisk(dir, "1", phases[1]))
-	done := make(chan error, 1)
-	go func() {
-		for n := range 100 {
-			if err := projectOnDisk(dir, strconv.Itoa(n+2), phases[1+(n+1)%2]); err != nil {
-				done <- err
-				return
-			}
-		}
-		done <- nil
-	}()
-	for reading := true; reading; {
-		select {
-		case err := <-done:
-			require.NoError(t, err)
-			reading = false
-		default:
-		}
-		ring, err := keyring.Read(os.DirFS(dir), keyring.Settings{})
-		if got, ok := errors.AsType[*keyring.ReadError](err); ok {
-			require.Equal(t, "..data", got.File, "%v", err) // it was swapped five times in a row
-			continue
-		}
-		require.NoError(t, err)
-		require.Contains(t, []string{"r1* r2", "r1 r2*"}, ring.String())
-	}
-	ring, err := keyring.Read(os.DirFS(dir), keyring.Settings{})
-	require.NoError(t, err)
-	assert.Equal(t, "..101", ring.Version())
-	assert.Equal(t, "r1* r2", ring.String())
-}
-
-// projectOnDisk is AtomicWriter's order of steps on a real folder.
-func projectOnDisk(dir, version string, files map[string]string) error {
-	old, _ := os.Readlink(filepath.Join(dir, "..data"))
-	if err := os.Mkdir(filepath.Join(dir, ".."+version), 0o755); err != nil {
-		return err
-	}
-	for name, data := range files {
-		err := os.WriteFile(filepath.Join(dir, ".."+version, name), []byte(data), 0o600)
-		if err != nil {
-			return err
-		}
-	}
-	if err := os.Symlink(".."+version, filepath.Join(dir, "..data_tmp")); err != nil {
-		return err
-	}
-	err := os.Rename(filepath.Join(dir, "..data_tmp"), filepath.Join(dir, "..data"))
-	if err != nil {
-		return err
-	}
-	for name := range files {
-		err = os.Symlink(filepath.Join("..data", name), filepath.Join(dir, name))
-		if err != nil && !errors.Is(err, fs.ErrExist) {
-			return err
-		}
-	}
-	if old == "" {
-		return nil
-	}
-	return os.RemoveAll(filepath.Join(dir, old))
 }

@@ -18,7 +18,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -33,6 +32,7 @@ import (
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/workloads/credential"
 	"github.com/certquake/certquake/workloads/handshake"
+	"github.com/certquake/certquake/workloads/internal/disk"
 	"github.com/certquake/certquake/workloads/peer"
 )
 
@@ -161,29 +161,12 @@ func newMount(tb testing.TB, s secret) *mount {
 	return m
 }
 
-// project makes the Secret the volume's content in the steps of the kubelet's AtomicWriter: write
-// a new folder, swap ..data by a rename, mend the visible links, remove the old folder.
+// project makes the Secret the volume's content as the kubelet does.
 func (m *mount) project(tb testing.TB, s secret) {
 	tb.Helper()
 	m.swaps++
-	version := fmt.Sprintf("..2026_11_21_09_00_00.%d", m.swaps)
-	link := filepath.Join(m.dir, "..data")
-	old, _ := os.Readlink(link)
-	require.NoError(tb, os.Mkdir(filepath.Join(m.dir, version), 0o755))
-	for name, data := range s.files {
-		require.NoError(tb, os.WriteFile(filepath.Join(m.dir, version, name), data, 0o644))
-	}
-	require.NoError(tb, os.Symlink(version, link+"_tmp"))
-	require.NoError(tb, os.Rename(link+"_tmp", link))
-	for name := range s.files {
-		visible := filepath.Join(m.dir, name)
-		if _, err := os.Lstat(visible); err != nil {
-			require.NoError(tb, os.Symlink("..data/"+name, visible))
-		}
-	}
-	if old != "" {
-		require.NoError(tb, os.RemoveAll(filepath.Join(m.dir, old)))
-	}
+	version := fmt.Sprintf("2026_11_21_09_00_00.%d", m.swaps)
+	require.NoError(tb, disk.Project(m.dir, version, s.files))
 }
 
 // during is when something was done, as offsets from the base.

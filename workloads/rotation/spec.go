@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/certquake/certquake/workloads/keyring"
 )
 
 // Kind is what sort of secret is generated.
@@ -110,8 +112,8 @@ func (s Spec) WithDefaults() Spec {
 	return s
 }
 
-// prefixMax leaves room for the longest id and suffix in the 253 characters of a Secret's key.
-const prefixMax = 100
+// prefixMax leaves room for the longest id, a UUID, in the 128 characters of keyring.ValidID.
+const prefixMax = 64
 
 // Validate returns everything wrong with the Spec, in the order of its fields. Decide halts on
 // what it returns. Whether the times are long enough depends on the consumers: see Margins.
@@ -149,9 +151,9 @@ func (s Spec) Validate() []Problem {
 	switch {
 	case len(s.Prefix) > prefixMax:
 		add("prefix", fmt.Sprintf("longer than %d characters", prefixMax), "")
-	case strings.Trim(s.Prefix, letters+digits+"-._") != "" || strings.HasPrefix(s.Prefix, "."):
-		add("prefix", fmt.Sprintf("%q cannot begin the name of a file in a Secret", s.Prefix),
-			"use letters, digits, - and _")
+	case !keyring.ValidID(s.Prefix + "0"):
+		add("prefix", fmt.Sprintf("no id can begin with %q", s.Prefix),
+			"begin with a letter or digit, go on with letters, digits, -, _ and .")
 	case s.IDs == Counter && strings.TrimRight(s.Prefix, digits) != s.Prefix:
 		add("prefix", fmt.Sprintf("%q ends in a digit, which the counter would run into", s.Prefix),
 			"end it in a letter or -")

@@ -46,7 +46,7 @@ func TestValidate(t *testing.T) {
 		`gate: unknown gate "x"; use time or uptake`,
 		`uptakeTimeout: 0s is no time to wait; use a time above 0, such as 1h`,
 		`ids: unknown kind of id "y"; use counter, timestamp or uuid`,
-		`prefix: "a/b" cannot begin the name of a file in a Secret; use letters, digits, - and _`,
+		`prefix: no id can begin with "a/b"; begin with a letter or digit, go on with letters, digits, -, _ and .`,
 	}, got)
 	d := rotation.Decide(rotation.Input{Spec: spec, Now: start})
 	assert.Equal(t, rotation.Halt, d.Action)
@@ -54,8 +54,9 @@ func TestValidate(t *testing.T) {
 
 	for path, change := range map[string]func(*rotation.Spec){
 		"prefix":          func(s *rotation.Spec) { s.Prefix = "r2" },
-		"prefix ":         func(s *rotation.Spec) { s.Prefix = strings.Repeat("a", 101) },
+		"prefix ":         func(s *rotation.Spec) { s.Prefix = strings.Repeat("a", 65) },
 		"prefix  ":        func(s *rotation.Spec) { s.Prefix = "..a" },
+		"prefix   ":       func(s *rotation.Spec) { s.Prefix = "-a" },
 		"generate.kind":   func(s *rotation.Spec) { s.Generate.Kind = "x" },
 		"generate.length": func(s *rotation.Spec) { s.Generate.Length = 15 },
 		"generate.curve":  func(s *rotation.Spec) { s.Generate.Curve = rotation.P256 },

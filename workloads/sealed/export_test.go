@@ -6,9 +6,6 @@ const (
 	AuditStride = auditStride
 )
 
-// ValidID is held against package keyring's law.
-func ValidID(id string) bool { return validID(id) }
-
 // Hurry leaves out waiting for the disk and for other writers, in tests that are about neither.
 func (s *Store) Hurry() { s.db.NoSync, s.db.MaxBatchDelay = true, 0 }
 

@@ -111,7 +111,7 @@ func parse(sealed string) (text, error) {
 	if !ok {
 		return malformed(errForm)
 	}
-	if !validID(id) {
+	if !keyring.ValidID(id) {
 		return malformed(errID)
 	}
 	iv, ok := decode(ivText)
@@ -136,21 +136,4 @@ func decode(s string) ([]byte, bool) {
 	}
 	data, err := base64.StdEncoding.Strict().DecodeString(s)
 	return data, err == nil
-}
-
-// validID is the law of package keyring, which is what keeps colons out of ids.
-func validID(id string) bool {
-	if id == "" || len(id) > idLenMax || strings.HasSuffix(id, ".primary") {
-		return false
-	}
-	for i := range len(id) {
-		if c := id[i]; !alphanumeric(c) && (i == 0 || c != '.' && c != '_' && c != '-') {
-			return false
-		}
-	}
-	return true
-}
-
-func alphanumeric(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

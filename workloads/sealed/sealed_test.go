@@ -109,7 +109,7 @@ func TestIDsAreThoseOfTheKeyring(t *testing.T) {
 		bad, _ := errors.AsType[*keyring.ReadError](err)
 		refused := bad != nil && bad.Problem == keyring.BadID
 		hidden := strings.HasPrefix(id+".key", ".") // never a key's file
-		assert.Equal(t, !refused && !hidden, sealed.ValidID(id), "%q", id)
+		assert.Equal(t, !refused && !hidden, keyring.ValidID(id), "%q", id)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"go.etcd.io/bbolt"
 	bolterrors "go.etcd.io/bbolt/errors"
+
+	"github.com/certquake/certquake/workloads/keyring"
 )
 
 const (
@@ -106,7 +108,7 @@ func (s *Store) Delete(record string) error {
 // Under returns the ids of records under a key, up to limit of them, in the order of their bytes
 // and beginning behind the id after; "" is before all. It does not look at other records.
 func (s *Store) Under(keyID, after string, limit int) ([]string, error) {
-	if !validID(keyID) {
+	if !keyring.ValidID(keyID) {
 		return nil, nil
 	}
 	var records []string

@@ -54,7 +54,7 @@ func (s *Store) Lost(ring *keyring.Ring) (uint64, error) {
 // that no record is under it. The problem of an *Error is InUse, Malformed for what is not an id,
 // or Storage. Retiring a key again changes nothing.
 func (s *Store) Retire(keyID string) error {
-	if !validID(keyID) {
+	if !keyring.ValidID(keyID) {
 		return &Error{Problem: Malformed, Err: errID}
 	}
 	return s.update(func(t tables) error {
