@@ -46,7 +46,8 @@ func TestValidate(t *testing.T) {
 		`gate: unknown gate "x"; use time or uptake`,
 		`uptakeTimeout: 0s is no time to wait; use a time above 0, such as 1h`,
 		`ids: unknown kind of id "y"; use counter, timestamp or uuid`,
-		`prefix: no id can begin with "a/b"; begin with a letter or digit, go on with letters, digits, -, _ and .`,
+		`prefix: no id can begin with "a/b"; ` +
+			"begin with a letter or digit, go on with letters, digits, -, _ and .",
 	}, got)
 	d := rotation.Decide(rotation.Input{Spec: spec, Now: start})
 	assert.Equal(t, rotation.Halt, d.Action)
