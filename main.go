@@ -4,6 +4,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"runtime/debug"
 
@@ -11,12 +12,14 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/access"
 	"github.com/certquake/certquake/clusters/embedded"
 	"github.com/certquake/certquake/clusters/existing"
 	"github.com/certquake/certquake/clusters/image"
 	"github.com/certquake/certquake/clusters/kind"
 	"github.com/certquake/certquake/clusters/kube"
 	"github.com/certquake/certquake/clusters/programs"
+	"github.com/certquake/certquake/clusters/rotator"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/cli"
 	"github.com/certquake/certquake/harness/sim"
@@ -33,6 +36,12 @@ func main() {
 			sim.New(), machine{kube.New(onThisMachine())}, inContainers(), existing.New(),
 		},
 		Image: workloadImage,
+		Rotator: &cli.Rotator{
+			Run: rotate, CRD: rotator.CRD, RBAC: rotator.RBAC,
+			Manifest: func(i cli.RotatorInstallation) ([]byte, error) {
+				return rotator.Manifest(rotator.Installation(i))
+			},
+		},
 	}))
 }
 
@@ -127,6 +136,23 @@ func workloadImage(ctx context.Context, program string) (cli.Image, error) {
 		Ref: ref, Digest: digest.String(),
 		Write: func(path string) error { return image.WriteOCI(path, ref, made) },
 	}, err
+}
+
+// rotate runs the rotation operator. Of the log of the Kubernetes clients it tells the errors, and
+// all else only to those who ask for it: an operator that has lost its cluster must say so.
+func rotate(ctx context.Context, o cli.RotatorOptions) error {
+	logger := logr.FromSlogHandler(o.Log)
+	klog.SetLogger(logger.V(-int(slog.LevelDebug)))
+	config, err := access.Kubeconfig{File: o.Kubeconfig, Context: o.Context}.OrPod()
+	if err != nil {
+		return err
+	}
+	config.QPS = -1 // the API server has priorities of its own
+	return rotator.Run(ctx, config, rotator.Options{
+		Namespaces: o.Namespaces, NoLeaderElection: o.NoLeaderElection,
+		LeaseNamespace: o.LeaseNamespace, MetricsAddress: o.MetricsAddress,
+		HealthAddress: o.HealthAddress, Poll: o.Poll, Logger: logger,
+	})
 }
 
 // version returns the module version that the binary was built from.

@@ -27,7 +27,10 @@ type Analysis struct {
 
 	pods         roster
 	generations  generations
+	traffic      traffic
 	attempts     attempts
+	calls        int64 // attempts that were made with a token
+	fetches      []fetched
 	failures     []failure
 	associations associations
 	secrets      secrets
@@ -99,14 +102,15 @@ func NewAnalyzer(plan scenarios.Plan, header record.Header) *Analyzer {
 		header:       header,
 		pods:         newRoster(plan),
 		generations:  newGenerations(),
-		attempts:     newAttempts(),
+		traffic:      newTraffic(plan),
+		attempts:     newAttempts(plan),
 		associations: newAssociations(),
 		secrets:      newSecrets(plan),
 		due:          make(map[string]time.Duration, len(plan.Actions)),
 		proofs:       make(map[string]time.Duration, len(plan.Actions)),
 		dials:        newDials(plan),
-		bounds:       newBounds(plan),
 	}
+	a.bounds = newBounds(plan, &a.dials)
 	for _, action := range plan.Actions {
 		a.due[action.ID] = action.At
 	}
@@ -119,9 +123,14 @@ func (z *Analyzer) Write(span record.Span) error {
 	a := z.analysis
 	a.reached = max(a.reached, min(span.To, a.plan.Horizon))
 	switch span.Kind {
-	case record.Handshake:
+	case record.Handshake, record.Request:
 		a.attempts.add(&span, a.pods.index(span.Source), a.pods.index(span.Peer))
 		a.addFailure(&span)
+		if span.Kind == record.Request && span.Outcome != record.Skipped {
+			a.calls += span.Count
+		}
+	case record.Fetch:
+		a.addFetches(&span)
 	case record.Associate, record.Drop:
 		a.associations.add(&span, a.pods.index(span.Source), a.pods.index(span.Peer))
 		a.addFailure(&span)
@@ -265,6 +274,7 @@ func (z *Analyzer) Finish() *Analysis {
 		a.downs, a.starts = append(a.downs, nil), append(a.starts, nil)
 		a.missing = append(a.missing, nil)
 	}
+	a.markSpoilt()
 	a.uses = byPod(z.inUse, len(a.pods.names))
 	a.markFirstUses()
 	a.broken = a.breakages()

@@ -5,9 +5,10 @@ import (
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
 )
 
-// attempts is what became of the canary dials.
+// attempts is what became of the canary dials and of the calls with tokens.
 type attempts struct {
 	outcomes []record.Outcome // in the order of counts
 	counts   []int64
@@ -24,8 +25,12 @@ type attempted struct {
 	outcome int  // index into attempts.outcomes
 }
 
-func newAttempts() attempts {
+// newAttempts has the outcomes that the plan's attempts can have.
+func newAttempts(plan scenarios.Plan) attempts {
 	outcomes := record.Outcomes()
+	if len(plan.Tokens) == 0 {
+		outcomes = slices.DeleteFunc(outcomes, ofTokens)
+	}
 	return attempts{
 		outcomes: outcomes,
 		counts:   make([]int64, len(outcomes)),
@@ -76,20 +81,20 @@ func (t *attempts) made(since time.Duration) int64 {
 	return total
 }
 
-// shaken returns the number of attempts that reached TLS.
-func (t *attempts) shaken() int64 {
+// judged returns the number of attempts that tell of credentials.
+func (t *attempts) judged() int64 {
 	var total int64
 	for i, outcome := range t.outcomes {
-		if reachedTLS(outcome) {
+		if tells(outcome) {
 			total += t.counts[i]
 		}
 	}
 	return total
 }
 
-// reachedTLS reports whether an attempt with the outcome tells anything of credentials: it
-// succeeded or failed because of them. A peer that was not reached shows neither.
-func reachedTLS(outcome record.Outcome) bool {
+// tells reports whether an attempt with the outcome tells anything of credentials: it succeeded or
+// failed because of them. A peer that was not reached shows neither.
+func tells(outcome record.Outcome) bool {
 	return outcome == record.OK || outcome.Credential()
 }
 

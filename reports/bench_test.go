@@ -19,7 +19,9 @@ func hourly(pods, hours int) (scenarios.Plan, []record.Span) {
 		Scenario: "hourly", Horizon: time.Duration(hours) * time.Hour,
 		Nodes: []scenarios.PlannedNode{{Name: "n", SyncFrequency: time.Minute}},
 		Peers: []scenarios.PeerGroup{{
-			Workload: "p", Secret: "default/s", Policy: "lazy-ttl", Every: 5 * time.Minute,
+			Consumer: scenarios.Consumer{
+				Workload: "p", Secret: "default/s", Policy: "lazy-ttl", Every: 5 * time.Minute,
+			},
 		}},
 	}
 	for i := range pods {

@@ -19,7 +19,7 @@ func checkAccounting(a *Analysis) (Status, string) {
 		return Fail, "an association began while it stood, or ended while it did not, " + times(n)
 	}
 	if b.Scheduled == 0 {
-		return Pass, "no new connection was scheduled and none recorded"
+		return Pass, "no " + a.traffic.attempt() + " was scheduled and none recorded"
 	}
 	return Pass, sum
 }

@@ -7,15 +7,15 @@ import (
 	"github.com/certquake/certquake/harness/record"
 )
 
-// checkNewConnections fails when any new connection failed for a credential reason. Peers that were
-// down, a network that a fault disturbed, and the end of the run are no such reasons. It is
-// inconclusive when other connections failed for a reason that is none of a credential.
+// checkNewConnections fails when any new connection, or call with a token, failed for a credential
+// reason. Peers that were down, a network that a fault disturbed, and the end of the run are no such
+// reasons. It is inconclusive when others failed for a reason that is none of a credential.
 func checkNewConnections(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool { return !f.association && f.outcome.Credential() })
 	if t.count > 0 {
 		return Fail, fmt.Sprintf("%s of %s failed for a credential reason, until %s; "+
 			"the first was %s",
-			Number(t.count), a.connections(), Moment(t.last.to), a.describe(t.first))
+			Number(t.count), a.made(), Moment(t.last.to), a.describe(t.first))
 	}
 	if gap := a.strayFailures(); gap != "" {
 		return Inconclusive, gap
@@ -23,7 +23,7 @@ func checkNewConnections(a *Analysis) (Status, string) {
 	if gap := a.thinEvidence(); gap != "" {
 		return Inconclusive, gap
 	}
-	reason := fmt.Sprintf("none of %s failed for a credential reason", a.connections())
+	reason := fmt.Sprintf("none of %s failed for a credential reason", a.made())
 	if unreachable := a.attempts.of(record.Unreachable); unreachable > 0 {
 		reason += fmt.Sprintf("; %s found the peer down", Number(unreachable))
 	}
@@ -34,7 +34,7 @@ func checkNewConnections(a *Analysis) (Status, string) {
 	return Pass, reason
 }
 
-// strayFailures returns which connections between pods that were up failed for no credential
+// strayFailures returns which attempts between pods that were up failed for no credential
 // reason, or nothing.
 func (a *Analysis) strayFailures() string {
 	t := a.tally(a.isStray)
@@ -50,10 +50,10 @@ func (a *Analysis) strayFailures() string {
 	}
 	return fmt.Sprintf("%s of %s failed between pods that were up, for no credential reason (%s); "+
 		"the first was %s",
-		Number(t.count), a.connections(), strings.Join(kinds, ", "), a.describe(t.first))
+		Number(t.count), a.made(), strings.Join(kinds, ", "), a.describe(t.first))
 }
 
-// isStray reports whether a new connection failed without a credential reason although neither end
+// isStray reports whether a new connection or call failed without a credential reason although neither end
 // was down, nor the network between them disturbed. That a peer was unreachable is only held
 // against a record that shows pods' lifetimes.
 func (a *Analysis) isStray(f *failure) bool {

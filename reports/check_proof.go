@@ -100,11 +100,14 @@ func subjects(action scenarios.Action) []string {
 		scenarios.RestoreNetwork:
 		return action.Pods
 	case scenarios.PublishTrust, scenarios.RemoveSecret, scenarios.RestoreSecret,
-		scenarios.TrimBundle, scenarios.WriteTornPair, scenarios.RestorePair:
+		scenarios.TrimBundle, scenarios.WriteTornPair, scenarios.RestorePair,
+		scenarios.RotateKeys, scenarios.RejectKey, scenarios.ReplaceKeys, scenarios.SpoilKeys,
+		scenarios.MendKeys:
 		return action.Secrets
 	case scenarios.Reissue, scenarios.PauseSync, scenarios.ResumeSync, scenarios.ConfigureKubelet,
 		scenarios.StopIssuer, scenarios.StartIssuer, scenarios.StopAPI, scenarios.StartAPI,
-		scenarios.StopWebhook, scenarios.StartWebhook, scenarios.StopNode, scenarios.StartNode:
+		scenarios.StopWebhook, scenarios.StartWebhook, scenarios.StopNode, scenarios.StartNode,
+		scenarios.StopOperator, scenarios.StartOperator:
 		return nil
 	}
 	return nil

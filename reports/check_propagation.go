@@ -2,19 +2,21 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
 
 // checkPropagation fails when a written Secret, or a newer one, was not in use by a live pod that
-// mounts it within the pod's bound. Of a pod that is down then, what it takes into use as it comes
-// up counts. A write that is torn, or that a torn one or a deletion replaced before its bound was
-// over, is not judged: nobody need use it. Where the nodes are not the planned ones, the bound is
-// not theirs.
+// mounts it, or fetches its keys, within the pod's bound. Of a pod that is down then, what it takes
+// into use as it comes up counts. A write that is torn or no key ring, or that such a one or a
+// deletion replaced before its bound was over, is not judged: nobody need use it. Nor is one for a
+// pod that fetches a JWKS only when a token needs it, or whose set of keys it leaves as it was.
+// Where the nodes are not the planned ones, the bound is not theirs.
 func checkPropagation(a *Analysis) (Status, string) {
 	var v lateness
 	for pod := range a.plan.Pods {
-		if secret := a.secretOf(pod); secret >= 0 {
+		if secret := a.secretOf(pod); secret >= 0 && a.bounds.settled[pod].known {
 			v.judge(a, pod, a.secrets.history[secret])
 		}
 	}
@@ -53,11 +55,20 @@ type lateness struct {
 
 // judge follows the writes of a pod's secret with its uses.
 func (v *lateness) judge(a *Analysis, pod int, history []int) {
-	bound := a.bounds.of(pod)
+	bound := a.bounds.settled[pod].within
 	v.bound = max(v.bound, bound)
+	fetches := a.usesJWKS(pod)
+	var published []string
 	for i, index := range history {
 		w := a.secrets.writes[index]
-		if w.at == 0 || w.generation < 0 || w.same {
+		if w.generation < 0 {
+			continue
+		}
+		before := published
+		if !a.unusable(w) {
+			published = a.generations.trust[w.generation]
+		}
+		if w.at == 0 || w.same || fetches && slices.Equal(before, published) {
 			continue
 		}
 		deadline := w.at + bound
@@ -74,11 +85,6 @@ func (v *lateness) judge(a *Analysis, pod int, history []int) {
 			}
 		}
 	}
-}
-
-// unusable reports whether a write is of content that a careful reader refuses.
-func (a *Analysis) unusable(w write) bool {
-	return w.generation < 0 || a.generations.at(w.generation).Torn
 }
 
 // spoiled reports whether the write that followed another made it hard to get at in time.
@@ -127,6 +133,6 @@ func (v *lateness) sentence(a *Analysis) string {
 	}
 	return fmt.Sprintf("%s of %s to a pod came later than the bound%s; the worst was %s, "+
 		"written at %s, which reached %s %s; its bound is %s", Number(v.late),
-		plural(v.judged, "propagation"), never, a.generations.at(w.generation).Leaf,
-		Moment(w.at), a.pods.name(v.pod), fate, Moment(a.bounds.of(v.pod)))
+		plural(v.judged, "propagation"), never, a.contentOf(w),
+		Moment(w.at), a.pods.name(v.pod), fate, Moment(a.bounds.settled[v.pod].within))
 }

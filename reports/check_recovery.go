@@ -55,7 +55,7 @@ func (a *Analysis) quietTail(deadline time.Duration) string {
 	for _, d := range demands {
 		if d.reached < attemptsMin {
 			return fmt.Sprintf("%s, when recovery was due; %d are needed",
-				d.shortfall(deadline, demands), attemptsMin)
+				a.shortfall(d, deadline, demands), attemptsMin)
 		}
 	}
 	return ""

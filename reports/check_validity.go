@@ -7,16 +7,17 @@ import (
 	"github.com/certquake/certquake/harness/record"
 )
 
-// checkValidity fails when a peer was shown a certificate outside its validity, and when a pod
-// under load had one in use after its end although no dial happened to meet it.
+// checkValidity fails when one end was shown a certificate or a token outside its validity, and when
+// a pod under load had a certificate in use after its end although no dial happened to meet it.
 func checkValidity(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool {
-		return f.outcome == record.Expired || f.outcome == record.NotYetValid
+		return f.outcome == record.Expired || f.outcome == record.NotYetValid ||
+			f.outcome == record.TokenExpired || f.outcome == record.TokenNotYetValid
 	})
 	held := a.heldExpired()
 	if t.count > 0 {
-		reason := fmt.Sprintf("%s met a certificate outside its validity, until %s; "+
-			"the first was %s", plural(t.count, "attempt"), Moment(t.last.to), a.describe(t.first))
+		reason := fmt.Sprintf("%s met %s outside its validity, until %s; the first was %s",
+			plural(t.count, "attempt"), t.traffic().shown(), Moment(t.last.to), a.describe(t.first))
 		return Fail, reason + held.also()
 	}
 	if held.count > 0 {
@@ -25,8 +26,9 @@ func checkValidity(a *Analysis) (Status, string) {
 	if gap := a.thinEvidence(); gap != "" {
 		return Inconclusive, gap
 	}
-	return Pass, fmt.Sprintf("none of %s met a certificate outside its validity, "+
-		"and no pod used one past its end", a.connections())
+	reason := fmt.Sprintf("none of %s met %s outside its validity", a.made(), a.traffic.shown())
+	return Pass, reason + a.traffic.either(", and no pod used one past its end", "",
+		", and no pod used a certificate past its end")
 }
 
 // expiries is the uses of leaves that went on after their end, by pods under load.

@@ -92,9 +92,10 @@ func compile(conditions []scenarios.Condition) ([]cel.Program, error) {
 	return programs, errors.Join(problems...)
 }
 
-// environment declares every field of a report as a variable of unknown type.
+// environment declares every field of a report as a variable of unknown type, those too that only
+// reports on keys have.
 func environment() (*cel.Env, error) {
-	variables, err := fields(&Report{})
+	variables, err := fields(&Report{Mounted: &Quantiles{}, Fetched: &Quantiles{}, Keys: &Keys{}})
 	if err != nil {
 		return nil, err
 	}

@@ -106,6 +106,20 @@ func (d *dials) retry(source int) time.Duration {
 	return d.retries[source]
 }
 
+// calledEvery returns how long it takes at most until a pod of the workload is dialled again, 0 when
+// nobody ever dials it.
+func (d *dials) calledEvery(workload string) time.Duration {
+	var shortest time.Duration
+	peer := slices.Index(d.workloads, workload)
+	for source := range d.streams {
+		every := d.pairEvery(source, peer)
+		if every > 0 && (shortest == 0 || every < shortest) {
+			shortest = every
+		}
+	}
+	return shortest
+}
+
 // loaded reports for each planned pod whether it dials or is dialled, or holds associations.
 func (d *dials) loaded(plan scenarios.Plan) []bool {
 	busy := map[string]bool{}

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Disagreement is how far apart two pods that mount the same Secret took the same write into use,
-// over every unordered pair and every write.
+// Disagreement is how far apart two pods that mount the same Secret, or fetch its keys, took the
+// same write into use, over every unordered pair and every write.
 type Disagreement struct {
 	Count int64   `json:"count"`
 	Mean  Seconds `json:"mean"`

@@ -112,7 +112,7 @@ func TestAssociationsOverDisturbedNetwork(t *testing.T) {
 
 // Successes of one pair are part of what their source had, not more of it.
 func TestHistogramOfPairsByThemselves(t *testing.T) {
-	attempts := newAttempts()
+	attempts := newAttempts(scenarios.Plan{})
 	whole := record.Span{Outcome: record.OK, To: 99 * time.Second, Count: 90}
 	pair := record.Span{
 		Outcome: record.OK, From: 40 * time.Second, To: 58 * time.Second, Count: 10,

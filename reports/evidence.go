@@ -5,25 +5,26 @@ import (
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
+	"github.com/certquake/certquake/scenarios"
 )
 
 // attemptsMin is the fewest new connections from which "none failed" says anything: by the rule of
 // three, 30 clean attempts put the failure rate below 10 % with 95 % confidence.
 const attemptsMin = 30
 
-// thinEvidence returns why a check that found no failed new connection proves nothing, or nothing
-// when the pods of every workload that dials reached TLS often enough since the first fault: at
+// thinEvidence returns why a check that found no failed attempt proves nothing, or nothing when
+// those of every workload that dials told of credentials often enough since the first fault: at
 // least attemptsMin times, and once for each ordered pair.
 func (a *Analysis) thinEvidence() string {
 	if len(a.plan.Streams) == 0 {
-		return "no load: the scenario schedules no new connections"
+		return "no load: the scenario schedules no " + a.traffic.attempt() + "s"
 	}
 	since := a.firstFault()
 	demands := a.demandSince(since)
 	for _, d := range demands {
 		need := max(attemptsMin, d.pairs)
 		if d.reached < need {
-			return fmt.Sprintf("%s, fewer than the %s needed (%s)", d.shortfall(since, demands),
+			return fmt.Sprintf("%s, fewer than the %s needed (%s)", a.shortfall(d, since, demands),
 				Number(need), plural(d.pairs, "ordered pair"))
 		}
 	}
@@ -35,7 +36,7 @@ type demand struct {
 	workload string
 	pairs    int64 // ordered pairs that its pods are due to dial
 	made     int64 // attempts that were made
-	reached  int64 // those of them that reached TLS
+	reached  int64 // those of them that tell of credentials
 }
 
 // demandSince returns the demands of the workloads that dial, in the order of the plan's streams,
@@ -68,26 +69,27 @@ func (a *Analysis) demandSince(since time.Duration) []demand {
 		if outcome != record.Skipped {
 			d.made += count
 		}
-		if reachedTLS(outcome) {
+		if tells(outcome) {
 			d.reached += count
 		}
 	}
 	return demands
 }
 
-// shortfall words how little the demand shows after the offset. It names the workload if it is one
-// of several.
-func (d demand) shortfall(since time.Duration, demands []demand) string {
+// shortfall words how little a demand shows after the offset. It names the workload if it is one of
+// several.
+func (a *Analysis) shortfall(d demand, since time.Duration, demands []demand) string {
 	by := ""
 	if len(demands) > 1 {
 		by = " by workload " + d.workload
 	}
 	if d.made == d.reached {
 		return fmt.Sprintf("only %s made%s after %s",
-			plural(d.made, "new connection"), by, Moment(since))
+			plural(d.made, a.traffic.attempt()), by, Moment(since))
 	}
-	return fmt.Sprintf("of %s made%s after %s only %s reached TLS",
-		plural(d.made, "new connection"), by, Moment(since), Number(d.reached))
+	return fmt.Sprintf("of %s made%s after %s only %s reached %s",
+		plural(d.made, a.traffic.attempt()), by, Moment(since), Number(d.reached),
+		a.traffic.either("TLS", "a verifier", "TLS or a verifier"))
 }
 
 // lifetimes reports whether the record shows when pods were down: it is whole, so that no Down row
@@ -100,9 +102,30 @@ func (a *Analysis) aliveIn(s stretch, n int64, pods ...int) bool {
 	return beyond(a.downOf(pods...), s, n)
 }
 
-// linkedIn is aliveIn for a pair, of which the network must also have been in order.
+// linkedIn is aliveIn for a pair, of which the network must also have been in order. A call may
+// have the one who verifies it fetch keys: then what they are fetched from is part of the link.
 func (a *Analysis) linkedIn(s stretch, n int64, source, peer int) bool {
-	return beyond(append(a.downOf(source, peer), a.disturbedBetween(source, peer)...), s, n)
+	troubles := append(a.downOf(source, peer), a.disturbedBetween(source, peer)...)
+	for _, issuer := range a.fetchedFrom(peer) {
+		troubles = append(troubles, a.downOf(issuer)...)
+		troubles = append(troubles, a.disturbedBetween(peer, issuer)...)
+	}
+	return beyond(troubles, s, n)
+}
+
+// fetchedFrom returns the pods that a verifier fetches its keys from, none if it mounts them.
+func (a *Analysis) fetchedFrom(pod int) []int {
+	if !a.usesJWKS(pod) {
+		return nil
+	}
+	from := a.plan.TokensOf(a.dials.workloads[pod]).JWKS.From
+	var pods []int
+	for i, workload := range a.dials.workloads {
+		if workload == from {
+			pods = append(pods, i)
+		}
+	}
+	return pods
 }
 
 // downOf returns when any of the pods was down or out of reach, and attempts may have met that.
@@ -160,16 +183,41 @@ func (a *Analysis) firstFault() time.Duration {
 	return a.plan.Actions[0].At
 }
 
-// lastFault returns the end of the plan's last action.
+// lastFault returns the end of the plan's last action. One that orders a rotation ends with its last
+// step.
 func (a *Analysis) lastFault() time.Duration {
 	var end time.Duration
 	for _, action := range a.plan.Actions {
-		end = max(end, action.At+action.Downtime)
+		end = max(end, action.At+action.Downtime, a.lastStep(action))
 	}
 	return end
 }
 
-// connections returns how many new connections were made, for reasons.
-func (a *Analysis) connections() string {
-	return plural(a.attempts.made(0), "new connection")
+// lastStep returns when the rotation that an action ordered came to its end, which is one key, or
+// its last step that was seen; 0 if it ordered none or was not seen to.
+func (a *Analysis) lastStep(action scenarios.Action) time.Duration {
+	from, proved := a.proofs[action.ID]
+	orders := action.Verb == scenarios.RotateKeys || action.Verb == scenarios.RejectKey
+	if !orders || !proved {
+		return 0
+	}
+	var last time.Duration
+	for _, name := range action.Secrets {
+		for _, index := range a.secrets.history[a.secrets.index(name)] {
+			w := a.secrets.writes[index]
+			if w.at < from || a.unusable(w) {
+				continue
+			}
+			last = max(last, w.at)
+			if w.at > from && len(a.generations.trust[w.generation]) == 1 {
+				break
+			}
+		}
+	}
+	return last
+}
+
+// made returns how many attempts were made, for reasons.
+func (a *Analysis) made() string {
+	return plural(a.attempts.made(0), a.traffic.attempt())
 }

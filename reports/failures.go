@@ -17,6 +17,7 @@ type failure struct {
 	outcome      record.Outcome
 	side         record.Side
 	association  bool
+	call         bool // with a token
 }
 
 func (a *Analysis) addFailure(span *record.Span) {
@@ -33,14 +34,21 @@ func (a *Analysis) addFailure(span *record.Span) {
 		outcome:     span.Outcome,
 		side:        span.Side,
 		association: span.Kind == record.Associate,
+		call:        span.Kind == record.Request,
 	})
 }
 
 // tally is the failures that a check is about: how many, the first and the last.
 type tally struct {
 	count int64
+	calls int64 // how many of them were calls
 	first *failure
 	last  *failure
+}
+
+// traffic returns what the failures were at.
+func (t tally) traffic() traffic {
+	return traffic{connects: t.count > t.calls, calls: t.calls > 0}
 }
 
 // tally gathers the failures that match.
@@ -52,6 +60,9 @@ func (a *Analysis) tally(matches func(*failure) bool) tally {
 			continue
 		}
 		t.count += f.count
+		if f.call {
+			t.calls += f.count
+		}
 		if t.first == nil || f.from < t.first.from {
 			t.first = f
 		}

@@ -33,6 +33,8 @@ func (a *Analysis) figures() *Report {
 		Clocks:       a.clockFigures(),
 		Faults:       a.faults(),
 		Reproduce:    reproduce(a.plan, a.header),
+		Keys:         a.keyFigures(),
+		traffic:      a.traffic,
 	}
 	for _, outage := range a.outages() {
 		r.Outage += seconds(outage.to - outage.from)
@@ -115,7 +117,7 @@ func (a *Analysis) associationFigures() AssociationFigures {
 // predict, or why they do not.
 func (a *Analysis) propagation(r *Report) {
 	byNode := make([][]time.Duration, len(a.plan.Nodes))
-	var all, projected []time.Duration
+	var all, mounted, fetched, projected []time.Duration
 	for pod, uses := range a.uses {
 		node := a.nodeOf(pod)
 		for i := range uses {
@@ -124,6 +126,11 @@ func (a *Analysis) propagation(r *Report) {
 				continue
 			}
 			all = append(all, u.at-u.written)
+			if a.usesJWKS(pod) {
+				fetched = append(fetched, u.at-u.written)
+				continue
+			}
+			mounted = append(mounted, u.at-u.written)
 			if node >= 0 {
 				byNode[node] = append(byNode[node], u.at-u.written)
 			}
@@ -133,6 +140,9 @@ func (a *Analysis) propagation(r *Report) {
 		}
 	}
 	r.Propagation, r.Projection = quantilesOf(all), quantilesOf(projected)
+	if a.anyJWKS() {
+		r.Mounted, r.Fetched = new(quantilesOf(mounted)), new(quantilesOf(fetched))
+	}
 	if a.unpredicted() == "" {
 		r.Law = new(NewLaw(a.plan).Quantiles())
 	}
@@ -144,6 +154,13 @@ func (a *Analysis) propagation(r *Report) {
 		q := quantilesOf(byNode[i])
 		r.ByNode[i] = NodeDelay{Node: node.Name, Count: q.Count, P50: q.P50, Max: q.Max}
 	}
+}
+
+// anyJWKS reports whether some pods of the plan fetch their keys.
+func (a *Analysis) anyJWKS() bool {
+	return slices.ContainsFunc(a.plan.Tokens, func(group scenarios.TokenGroup) bool {
+		return group.JWKS != nil
+	})
 }
 
 // nodeOf returns the index of the pod's node, or -1.

@@ -1,20 +1,26 @@
 package reports
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/reports/plots"
+	"github.com/certquake/certquake/workloads/rotation"
 )
 
-// leavesMax is the most leaf generations that are told apart by colour; more are coloured by CA.
+// leavesMax is the most generations that are told apart by colour. Of more, leaves are coloured by
+// CA and key rings by the step of their rotation.
 const leavesMax = 8
 
 // lanesPlot is which leaf each pod used when. With many leaves in the window it is which CA had
 // issued it, and with many pods a sample of them at equal steps.
 func (a *Analysis) lanesPlot(w plots.Window) plots.Lanes {
 	l := plots.Lanes{
-		Title:   "Which certificate each pod used when",
+		Title: "Which " + choose(a.traffic.peers, a.traffic.tokens, "certificate", "keys",
+			"certificate or keys") + " each pod used when",
 		Caption: a.signature(),
 		Window:  w,
 		Marks:   a.marks(w),
@@ -31,7 +37,7 @@ func (a *Analysis) lanesPlot(w plots.Window) plots.Lanes {
 			if !shown {
 				continue
 			}
-			span.Key = keys.index(a, a.uses[pod][i].generation)
+			span.Key = keys.index(a, pod, a.uses[pod][i].generation)
 			lane.Spans = join(lane.Spans, span)
 		}
 		l.Rows = append(l.Rows, lane)
@@ -74,35 +80,50 @@ func join(spans []plots.LaneSpan, next plots.LaneSpan) []plots.LaneSpan {
 
 // laneKeys tells which uses share a colour.
 type laneKeys struct {
-	byAuthority bool
+	byAuthority bool // or by step
 	names       []string
 }
 
-// laneKeys names the colours of the pods' uses in the window, in order of first use.
+// laneKeys names the colours of the pods' uses in the window: leaves in order of their names, key
+// rings in that of their first use.
 func (a *Analysis) laneKeys(pods []int, w plots.Window) laneKeys {
 	leaves := laneKeys{}
+	first := map[string]time.Duration{}
 	for _, pod := range pods {
-		for i := range a.uses[pod] {
+		for i, u := range a.uses[pod] {
 			if _, shown := a.laneSpan(pod, i, w); shown && len(leaves.names) <= leavesMax {
-				leaves.index(a, a.uses[pod][i].generation)
+				name := leaves.names[leaves.index(a, pod, u.generation)]
+				if at, known := first[name]; !known || u.at < at {
+					first[name] = u.at
+				}
 			}
 		}
 	}
 	if len(leaves.names) > leavesMax {
 		return laneKeys{byAuthority: true}
 	}
-	slices.Sort(leaves.names)
+	slices.SortFunc(leaves.names, func(one, other string) int {
+		if a.traffic.tokens { // the order of first use is that of the steps
+			return cmp.Or(cmp.Compare(first[one], first[other]), cmp.Compare(one, other))
+		}
+		return cmp.Compare(one, other)
+	})
 	return leaves
 }
 
-// index returns the number of a generation's colour.
-func (k *laneKeys) index(a *Analysis, number int) int {
+// index returns the number of the colour of a generation that a pod used.
+func (k *laneKeys) index(a *Analysis, pod, number int) int {
 	generation := a.generations.at(number)
 	name := leafOf(generation)
 	if generation.Trust != "" {
 		name += ", trusting " + generation.Trust
 	}
-	if k.byAuthority {
+	switch tokens := a.tokensOf(pod) != nil; {
+	case tokens && k.byAuthority:
+		name = stepOf(generation)
+	case tokens:
+		name = ringOf(generation)
+	case k.byAuthority:
 		name = "issued by " + generation.Chain
 	}
 	if i := slices.Index(k.names, name); i >= 0 {
@@ -110,4 +131,20 @@ func (k *laneKeys) index(a *Analysis, number int) int {
 	}
 	k.names = append(k.names, name)
 	return len(k.names) - 1
+}
+
+// stepOf returns the step of its rotation that a key ring is at.
+func stepOf(generation record.Generation) string {
+	keys := authorities(generation.Trust)
+	primary := slices.Index(keys, generation.Leaf)
+	if len(keys) != 2 || primary < 0 {
+		return plural(int64(len(keys)), "key")
+	}
+	switch order, known := rotation.Order(idOf(keys[primary]), idOf(keys[1-primary])); {
+	case !known:
+		return "two keys"
+	case order < 0:
+		return "two keys, of which the older signs"
+	}
+	return "two keys, of which the newer signs"
 }

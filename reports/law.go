@@ -23,8 +23,8 @@ import (
 // is about a fourth of a second longer at 10 s and above. To R adds the age U[0, c) of the
 // kubelet's cache, with change detection Cache, and the rest U[0, t) of the process's reload TTL or
 // poll interval. The law of a plan is the mixture over its pods; those that read only when they
-// start have none and are left out. A paused kubelet or a changed setting is not in it: what such a
-// fault does is to be seen beside the law.
+// start, or fetch keys rather than mounting them, have none and are left out. A paused kubelet or a
+// changed setting is not in it: what such a fault does is to be seen beside the law.
 type Law struct {
 	parts []part
 	pods  int
@@ -44,12 +44,12 @@ func NewLaw(plan scenarios.Plan) Law {
 	for _, node := range plan.Nodes {
 		nodes[node.Name] = node
 	}
-	groups := map[string]scenarios.PeerGroup{}
-	for _, group := range plan.Peers {
-		groups[group.Workload] = group
+	consumers := map[string]scenarios.Consumer{}
+	for _, consumer := range plan.Consumers() {
+		consumers[consumer.Workload] = consumer
 	}
 	for _, pod := range plan.Pods {
-		law.add(nodes[pod.Node], groups[pod.Workload])
+		law.add(nodes[pod.Node], consumers[pod.Workload])
 	}
 	return law
 }
@@ -73,7 +73,7 @@ func (a *Analysis) unpredicted() string {
 }
 
 // add adds one pod.
-func (l *Law) add(node scenarios.PlannedNode, group scenarios.PeerGroup) {
+func (l *Law) add(node scenarios.PlannedNode, consumer scenarios.Consumer) {
 	if node.SyncFrequency <= 0 {
 		return
 	}
@@ -81,9 +81,9 @@ func (l *Law) add(node scenarios.PlannedNode, group scenarios.PeerGroup) {
 	if node.ChangeDetection == scenarios.Cache {
 		next.spread[0] = node.CacheTTL.Seconds()
 	}
-	switch group.Policy {
+	switch consumer.Policy {
 	case "lazy-ttl", "poll":
-		next.spread[1] = group.Every.Seconds()
+		next.spread[1] = consumer.Every.Seconds()
 	case "start-up", "":
 		return
 	}

@@ -16,6 +16,7 @@ var markdownTemplate string
 func markdown(r *Report, pictures []picture) ([]byte, error) {
 	page, err := template.New("report.md").Funcs(template.FuncMap{
 		"cell": cell, "number": Number, "moment": spell, "sign": sign,
+		"percent": percent,
 	}).Parse(markdownTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("parse template: %w", err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/certquake/certquake/reports/plots"
 )
@@ -114,17 +115,17 @@ func (a *Analysis) drawings() []drawing {
 			shown = window
 		}
 		all = append(all, drawing{
-			"lanes", "Who used what when", lanesCaption,
+			"lanes", "Who used what when", a.lanesCaption(),
 			a.lanesPlot(shown).Draw,
 		})
 	}
 	if _, broken := a.worst(); broken > 0 {
 		all = append(all, drawing{
-			"matrix", "Who could talk to whom", matrixCaption,
+			"matrix", "Who could talk to whom", a.matrixCaption(),
 			a.matrixPlot().Draw,
 		})
 	}
-	if d := a.propagationPlot(); len(d.Measured) > 0 {
+	if d := a.propagationPlot(); len(d.Measured)+len(d.Fetched) > 0 {
 		all = append(all, drawing{
 			"propagation", "How fast Secrets spread", a.propagationCaption(),
 			d.Draw,
@@ -139,17 +140,31 @@ func (a *Analysis) outcomeDrawings(window plots.Window, zoomed bool) []drawing {
 	if len(a.plan.Streams) == 0 {
 		return nil
 	}
-	whole := a.outcomesPlot(a.run(), "New connections over the whole run, by outcome")
+	attempts := a.traffic.attempt() + "s"
+	title := strings.ToUpper(attempts[:1]) + attempts[1:]
+	caption := fmt.Sprintf(outcomesCaption, attempts)
+	whole := a.outcomesPlot(a.run(), title+" over the whole run, by outcome")
 	if !zoomed {
-		return []drawing{{"outcomes", "Outcomes over time", outcomesCaption, whole.Draw}}
+		return []drawing{{"outcomes", "Outcomes over time", caption, whole.Draw}}
 	}
 	at, _ := a.worst()
 	whole.Marks = append(whole.Marks, plots.Mark{At: at, Label: "worst moment"})
-	near := a.outcomesPlot(window, "New connections around the worst moment, by outcome")
+	near := a.outcomesPlot(window, title+" around the worst moment, by outcome")
 	return []drawing{
-		{"outcomes", "Outcomes over time", outcomesCaption, whole.Draw},
+		{"outcomes", "Outcomes over time", caption, whole.Draw},
 		{"incident", "The incident", incidentCaption, near.Draw},
 	}
+}
+
+func (a *Analysis) lanesCaption() string {
+	if a.traffic.tokens {
+		return lanesCaption + lanesOfKeys
+	}
+	return lanesCaption
+}
+
+func (a *Analysis) matrixCaption() string {
+	return fmt.Sprintf(matrixCaption, a.traffic.either("dials", "calls", "dials or calls"))
 }
 
 // propagationCaption explains the lines that the picture has.
@@ -157,22 +172,28 @@ func (a *Analysis) propagationCaption() string {
 	if why := a.unpredicted(); why != "" {
 		return spreadCaption + " " + why
 	}
+	if a.anyJWKS() {
+		return spreadCaption + " " + lawCaption + " " + fetchedCaption
+	}
 	return spreadCaption + " " + lawCaption
 }
 
 // The captions explain what a picture shows to someone who sees its kind for the first time.
 const (
-	outcomesCaption = "Each moment's new connections per second, stacked by how they ended. " +
+	outcomesCaption = "Each moment's %s per second, stacked by how they ended. " +
 		"Failures are at the bottom, measured from zero; vertical lines are the plan's actions."
 	incidentCaption = "The same, magnified around the moment at which the most pairs were broken."
 	lanesCaption    = "One lane for each pod. The colour is what its process had in use, which " +
 		"is not what was last written, nor what already lay in its volume. Pods of different " +
 		"colours at one instant may reject each other."
+	lanesOfKeys   = " Of keys, the star is at the one that signs."
 	matrixCaption = "Each square is one ordered pair at the moment at which the most pairs were " +
-		"broken: the pod of the row dials the pod of the column. Pale squares worked; coloured " +
+		"broken: the pod of the row %s the pod of the column. Pale squares worked; coloured " +
 		"ones failed for the reason given."
 	spreadCaption = "The share of pods that used a new Secret within the given time."
 	lawCaption    = "The dashed line is what kubelet sync and reload settings alone predict; a " +
 		"measured line to the right of it is slower than the settings explain, as when a kubelet " +
 		"is paused."
+	fetchedCaption = "Nothing is predicted for keys that are fetched as a JWKS: a verifier fetches " +
+		"them from pods that have them already, by rules of its own."
 )

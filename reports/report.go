@@ -33,7 +33,7 @@ type Report struct {
 	Conditions []ConditionResult `json:"conditions"` // the scenario's own
 
 	Balance      Balance                  `json:"balance"`
-	Outcomes     map[record.Outcome]int64 `json:"outcomes"` // of new connections; all, zeros too
+	Outcomes     map[record.Outcome]int64 `json:"outcomes"` // of attempts; all, zeros too
 	Outage       Seconds                  `json:"outage_seconds"`
 	Worst        Worst                    `json:"worst"`
 	Latency      Latency                  `json:"latency"`
@@ -41,7 +41,9 @@ type Report struct {
 
 	Propagation  Quantiles    `json:"propagation_seconds"` // from a Secret's write to its use
 	Law          *Quantiles   `json:"propagation_law_seconds,omitempty"`
-	Projection   Quantiles    `json:"projection_seconds"` // the kubelet's part of it
+	Mounted      *Quantiles   `json:"propagation_mounted_seconds,omitempty"` // parts of it, where
+	Fetched      *Quantiles   `json:"propagation_fetched_seconds,omitempty"` // some use a JWKS
+	Projection   Quantiles    `json:"projection_seconds"`                    // the kubelet's part
 	ByNode       []NodeDelay  `json:"propagation_by_node,omitempty"`
 	Unpredicted  string       `json:"unpredicted,omitempty"` // why Law and ByNode are absent
 	Bound        Seconds      `json:"bound_seconds"`         // the longest one the plan allows
@@ -50,8 +52,12 @@ type Report struct {
 
 	Clocks *Clocks `json:"clocks,omitempty"` // of a cluster's nodes, where they were compared
 
+	Keys *Keys `json:"keys,omitempty"` // of plans with RotatingSecrets
+
 	Faults    []Fault `json:"faults"` // every action of the plan
 	Reproduce string  `json:"reproduce"`
+
+	traffic traffic // how to speak of attempts
 }
 
 // Status is the three-valued result of a check, a condition or a run.
@@ -85,7 +91,7 @@ type ConditionResult struct {
 	Reason string `json:"reason"`
 }
 
-// Balance accounts for every scheduled new connection. Scheduled follows from the plan alone, the
+// Balance accounts for every scheduled new connection or call. Scheduled follows from the plan alone, the
 // rest from the rows; Unaccounted is what is left.
 type Balance struct {
 	Scheduled   int64 `json:"scheduled"`
@@ -102,7 +108,7 @@ type Worst struct {
 	Pairs  int     `json:"pairs"` // ordered pairs that were tried at all
 }
 
-// Latency is of the new connections whose latency was recorded.
+// Latency is of the new connections and calls whose latency was recorded.
 type Latency struct {
 	Count int64        `json:"count"`
 	P50   Seconds      `json:"p50"`
@@ -188,9 +194,9 @@ func (e Expectation) String() string {
 // is among those that do, else the first of them. A pass has no name.
 func (r *Report) mainReason() (id, reason string) {
 	if r.Verdict == Pass {
-		return "", fmt.Sprintf("all %d checks hold, over %s new connections and %s propagations",
+		return "", fmt.Sprintf("all %d checks hold, over %s %ss and %s propagations",
 			len(r.Findings)+len(r.Conditions), Number(r.Balance.OK+r.Balance.Failed),
-			Number(r.Propagation.Count))
+			r.traffic.attempt(), Number(r.Propagation.Count))
 	}
 	for _, result := range r.results() {
 		if result.status != r.Verdict {

@@ -27,7 +27,9 @@ func newScene() *scene {
 			Name: "n", SyncFrequency: 10 * time.Second, ChangeDetection: scenarios.Watch,
 		}},
 		Peers: []scenarios.PeerGroup{{
-			Workload: "p", Secret: "default/s", Policy: "poll", Every: 10 * time.Second,
+			Consumer: scenarios.Consumer{
+				Workload: "p", Secret: "default/s", Policy: "poll", Every: 10 * time.Second,
+			},
 			Associations: "none", Retry: time.Second,
 		}},
 		Pods: []scenarios.Pod{

@@ -20,6 +20,15 @@ type Share float64
 // MarshalJSON writes the number.
 func (s Share) MarshalJSON() ([]byte, error) { return fraction(float64(s), 6), nil }
 
+// Rate is a number per second, in JSON always with a fraction.
+type Rate float64
+
+// MarshalJSON writes the number.
+func (r Rate) MarshalJSON() ([]byte, error) { return fraction(float64(r), 3), nil }
+
+// String writes the number for people, in three digits.
+func (r Rate) String() string { return strconv.FormatFloat(float64(r), 'g', 3, 64) }
+
 // seconds converts a duration.
 func seconds(d time.Duration) Seconds { return Seconds(d.Seconds()) }
 

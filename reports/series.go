@@ -23,6 +23,7 @@ const (
 func (a *Analysis) outcomesPlot(w plots.Window, title string) plots.Outcomes {
 	o := plots.Outcomes{
 		Title: title, Caption: a.signature(), Window: w, Marks: a.marks(w),
+		Attempts: a.traffic.either("", "calls", "attempts"),
 	}
 	bins := a.bins(w)
 	counts := a.attempts.histogram(stretch{w.From, w.To}, bins, func(source int) time.Duration {
@@ -68,13 +69,17 @@ func (a *Analysis) signature() string {
 // propagationPlot is the distribution of propagations beside the law and the bound, or alone where
 // the planned settings are not those of the nodes.
 func (a *Analysis) propagationPlot() plots.Propagation {
-	sample := a.propagations()
-	slices.Sort(sample)
+	sample, fetched := a.propagations()
 	d := plots.Propagation{
 		Title:    "How long a written Secret took until a pod used it",
 		Caption:  a.signature(),
 		Measured: empirical(sample),
 		Count:    plural(int64(len(sample)), "propagation") + " of this run",
+	}
+	if len(fetched) > 0 {
+		d.Count += " by kubelets"
+		d.Fetched = empirical(fetched)
+		d.FetchedCount = plural(int64(len(fetched)), "propagation") + " by a JWKS"
 	}
 	if a.unpredicted() != "" {
 		return d
@@ -89,17 +94,23 @@ func (a *Analysis) propagationPlot() plots.Propagation {
 	return d
 }
 
-// propagations returns the time from write to use of every propagation.
-func (a *Analysis) propagations() []time.Duration {
-	var sample []time.Duration
-	for _, uses := range a.uses {
+// propagations returns the times from write to use of all propagations, sorted: by what pods mount,
+// and by what they fetch.
+func (a *Analysis) propagations() (mounted, fetched []time.Duration) {
+	for pod, uses := range a.uses {
+		sample := &mounted
+		if a.usesJWKS(pod) {
+			sample = &fetched
+		}
 		for i := range uses {
 			if u := &uses[i]; u.first {
-				sample = append(sample, u.at-u.written)
+				*sample = append(*sample, u.at-u.written)
 			}
 		}
 	}
-	return sample
+	slices.Sort(mounted)
+	slices.Sort(fetched)
+	return mounted, fetched
 }
 
 // empirical returns the distribution of a sorted sample as a step function, thinned to pointsMax.
@@ -146,10 +157,13 @@ func (a *Analysis) matrixPlot() plots.Matrix {
 		reasons[from*groups+to][b.outcome]++
 	}
 	m := plots.Matrix{
-		Title: "Who could open a new connection to whom at the worst moment",
+		Title: a.traffic.either("Who could open a new connection to whom",
+			"Who could call whom", "Who could dial or call whom") + " at the worst moment",
 		Caption: fmt.Sprintf("%s: %s of %s broken at %s", a.signature(), Number(int64(broken)),
 			plural(int64(a.pairs()), "ordered pair"), Moment(at)),
 		Names: a.groupNames(groups),
+		Verbs: choose(a.traffic.connects, a.traffic.calls, nil, &[2]string{"calls", "is called"},
+			&[2]string{"dials or calls", "is dialled or called"}),
 	}
 	for i := range groups {
 		row := make([]plots.Cell, groups)
@@ -162,7 +176,35 @@ func (a *Analysis) matrixPlot() plots.Matrix {
 		}
 		m.Cells = append(m.Cells, row)
 	}
+	if a.traffic.calls {
+		trim(&m, tried)
+	}
 	return m
+}
+
+// trim leaves out the rows of who calls nobody and the columns of who is never called: issuers are
+// not called, and verifiers do not call.
+func trim(m *plots.Matrix, tried [][]int) {
+	called := func(j int) bool {
+		return slices.ContainsFunc(tried, func(row []int) bool { return row[j] > 0 })
+	}
+	names, cells := m.Names, m.Cells
+	m.Names, m.Cells = nil, nil
+	for i, name := range names {
+		if called(i) {
+			m.Columns = append(m.Columns, name)
+		}
+		if slices.Max(tried[i]) == 0 {
+			continue
+		}
+		var row []plots.Cell
+		for j, cell := range cells[i] {
+			if called(j) {
+				row = append(row, cell)
+			}
+		}
+		m.Names, m.Cells = append(m.Names, name), append(m.Cells, row)
+	}
 }
 
 func newGrid(n int) [][]int {

@@ -26,9 +26,10 @@ func swapPlan() scenarios.Plan {
 			{Name: "slow", SyncFrequency: time.Minute, ChangeDetection: scenarios.Watch},
 		},
 		Peers: []scenarios.PeerGroup{{
-			Workload: "my-service", Namespace: "default", Secret: "default/my-service-tls",
-			Policy: "lazy-ttl", Every: 5 * time.Minute, Trust: "first-cert", PairCheck: "none",
-			Associations: "ring", Retry: time.Second,
+			Consumer: scenarios.Consumer{
+				Workload: "my-service", Namespace: "default", Secret: "default/my-service-tls", Policy: "lazy-ttl", Every: 5 * time.Minute,
+			},
+			Trust: "first-cert", PairCheck: "none", Associations: "ring", Retry: time.Second,
 		}},
 		Actions: []scenarios.Action{
 			{

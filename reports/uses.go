@@ -44,18 +44,25 @@ func byPod(all []use, pods int) [][]use {
 
 // markFirstUses finds the uses that measure a propagation. Content that a pod had at offset 0 or
 // read when it started after the write was not propagated to it, and a second read of the same
-// write is no news.
+// write is no news, nor that another key signs to those who fetch the keys that verify.
 func (a *Analysis) markFirstUses() {
 	for pod, uses := range a.uses {
 		newest := time.Duration(0)
+		fetches := a.usesJWKS(pod)
 		for i := range uses {
 			u := &uses[i]
 			if u.written > newest && u.at > u.written { // no extent: it was in use before
-				u.first = !a.startedIn(pod, u.written, u.at)
+				news := !fetches || i == 0 || !a.sameTrust(u.generation, uses[i-1].generation)
+				u.first = news && !a.startedIn(pod, u.written, u.at)
 				newest = u.written
 			}
 		}
 	}
+}
+
+// sameTrust reports whether both generations trust the same.
+func (a *Analysis) sameTrust(one, other int) bool {
+	return a.generations.at(one).Trust == a.generations.at(other).Trust
 }
 
 // startedIn reports whether the pod started at an offset in [from, to].

@@ -30,6 +30,10 @@ type view struct {
 	Pictures   []viewPicture
 	Nodes      []viewNode
 	Workloads  []viewWorkload
+	Tokens     []viewTokens
+	Secrets    []viewSecret
+	Attempt    string
+	Course     string // what the world does by itself
 	Params     []param
 	Basis      string
 }
@@ -78,7 +82,13 @@ type param struct{ Name, Value string }
 
 // newView returns what both pages show.
 func newView(r *Report, pictures []picture) *view {
-	v := &view{Report: r, Figures: figuresOf(r), Outcomes: outcomesOf(r), Basis: basisOf(r)}
+	v := &view{
+		Report: r, Figures: figuresOf(r), Outcomes: outcomesOf(r), Basis: basisOf(r),
+		Attempt: r.traffic.attempt(),
+		Course: choose(r.traffic.peers, r.traffic.tokens, "renewals that its Certificates ask for",
+			"rotations that its RotatingSecrets ask for",
+			"renewals and rotations that its Certificates and RotatingSecrets ask for"),
+	}
 	for _, from := range r.results() {
 		v.Results = append(v.Results, viewResult{from.id, from.promise, from.reason, from.status})
 	}
@@ -94,6 +104,7 @@ func newView(r *Report, pictures []picture) *view {
 	}
 	v.MoreFaults = len(r.Faults) - len(v.Faults)
 	v.clocks(r.Clocks)
+	v.secrets(r.Keys)
 	for _, p := range pictures {
 		v.Pictures = append(v.Pictures, viewPicture{p.name, p.title, p.caption, safe(p)})
 	}
@@ -122,7 +133,7 @@ func figuresOf(r *Report) []figure {
 	made := r.Balance.OK + r.Balance.Failed
 	all := []figure{
 		{
-			"failed new connections", Number(r.Balance.Failed),
+			"failed " + r.traffic.attempt() + "s", Number(r.Balance.Failed),
 			fmt.Sprintf("of %s made, %s", Number(made), share(r.Balance.Failed, made)),
 		},
 		{"outage", spell(r.Outage), "in which at least one ordered pair was failing"},
@@ -161,11 +172,12 @@ func figuresOf(r *Report) []figure {
 	}
 	if r.Latency.Count > 0 {
 		all = append(all, figure{
-			"handshake latency, 99 %", spell(r.Latency.P99),
+			r.traffic.either("handshake", "call", "attempt") + " latency, 99 %",
+			spell(r.Latency.P99),
 			fmt.Sprintf("half within %s (%s)", spell(r.Latency.P50), r.Latency.Basis),
 		})
 	}
-	return all
+	return append(all, keyFiguresOf(r.Keys)...)
 }
 
 // outcomesOf lists the outcomes that occurred.
@@ -183,16 +195,20 @@ func outcomesOf(r *Report) []outcomeCount {
 // share writes a part of a whole in percent.
 func share(part, whole int64) string {
 	if whole == 0 {
-		return "0 %"
+		return percent(0)
 	}
-	percent := 100 * float64(part) / float64(whole)
-	switch {
-	case part > 0 && percent < 0.01:
+	return percent(Share(float64(part) / float64(whole)))
+}
+
+// percent writes a share in percent. Only nothing is 0, and only all is 100.
+func percent(of Share) string {
+	switch of *= 100; {
+	case of > 0 && of < 0.01:
 		return "less than 0.01 %"
-	case part < whole && percent > 99.99:
+	case of < 100 && of > 99.99:
 		return "more than 99.99 %"
 	}
-	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", percent), "0"), ".") + " %"
+	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", of), "0"), ".") + " %"
 }
 
 // basisOf says what the figures of the run are worth.
@@ -201,9 +217,16 @@ func basisOf(r *Report) string {
 		return "Latencies and delays were measured by a clock around real work, on backend " +
 			r.Backend + "."
 	}
-	return "Time is virtual. Handshake verdicts come from real TLS code on real certificates; " +
-		"the API server, cert-manager, kubelets, network and all latencies are modelled, so " +
-		"figures of time are modelled too. Run the scenario on a cluster to measure them."
+	t := r.traffic
+	return "Time is virtual. " + choose(t.peers, t.tokens,
+		"Handshake verdicts come from real TLS code on real certificates; the API server, "+
+			"cert-manager, kubelets, network",
+		"Verdicts on tokens come from real JWT code on real keys, and the steps of rotations from "+
+			"the operator's own code; the API server, kubelets, network",
+		"Verdicts come from real TLS and JWT code on real certificates and keys, and the steps of "+
+			"rotations from the operator's own code; the API server, cert-manager, kubelets, network",
+	) + " and all latencies are modelled, so figures of time are modelled too. Run the scenario " +
+		"on a cluster to measure them."
 }
 
 // settings adds the nodes, workloads and params of the plan.
@@ -219,8 +242,11 @@ func (v *view) settings(a *Analysis) {
 	for _, group := range a.plan.Peers {
 		v.Workloads = append(v.Workloads, viewWorkload{
 			group, a.podsWhere(func(p scenarios.Pod) bool { return p.Workload == group.Workload }),
-			reloadOf(group), a.boundOf(group.Workload),
+			reloadOf(group.Consumer), a.boundOf(group.Workload),
 		})
+	}
+	for i := range a.plan.Tokens {
+		v.Tokens = append(v.Tokens, a.viewTokens(&a.plan.Tokens[i]))
 	}
 	for name, value := range a.plan.Params {
 		v.Params = append(v.Params, param{name, value})
@@ -248,13 +274,13 @@ func (a *Analysis) boundOf(workload string) time.Duration {
 	return 0
 }
 
-// reloadOf says when the processes of a group read their files again.
-func reloadOf(group scenarios.PeerGroup) string {
-	switch group.Policy {
+// reloadOf says when the processes of a workload read their files again.
+func reloadOf(consumer scenarios.Consumer) string {
+	switch consumer.Policy {
 	case "lazy-ttl":
-		return "when used, once older than " + Moment(group.Every)
+		return "when used, once older than " + Moment(consumer.Every)
 	case "poll":
-		return "every " + Moment(group.Every)
+		return "every " + Moment(consumer.Every)
 	case "watch":
 		return "when the files change"
 	case "watch-once":
@@ -262,5 +288,5 @@ func reloadOf(group scenarios.PeerGroup) string {
 	case "start-up":
 		return "never, only at start"
 	}
-	return group.Policy
+	return consumer.Policy
 }

@@ -13,7 +13,7 @@ var webpageTemplate string
 // webpage writes report.html: one file that asks nothing of any server.
 func webpage(a *Analysis, r *Report, pictures []picture) ([]byte, error) {
 	page, err := template.New("report.html").Funcs(template.FuncMap{
-		"number": Number, "moment": spell, "duration": Moment, "sign": sign,
+		"number": Number, "moment": spell, "duration": Moment, "sign": sign, "percent": percent,
 	}).Parse(webpageTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("parse template: %w", err)

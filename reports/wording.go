@@ -2,6 +2,7 @@ package reports
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -75,7 +76,7 @@ func plural(n int64, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+	if stem, ok := strings.CutSuffix(noun, "y"); ok && !strings.HasSuffix(noun, "ey") {
 		return Number(n) + " " + stem + "ies"
 	}
 	return Number(n) + " " + noun + "s"
@@ -83,6 +84,9 @@ func plural(n int64, noun string) string {
 
 // describe tells one failure: when, between whom, what the end that decided it held and was shown.
 func (a *Analysis) describe(f *failure) string {
+	if f.call {
+		return a.describeCall(f)
+	}
 	own, other := a.generations.at(f.own), a.generations.at(f.other)
 	judge, shown := f.source, f.peer
 	if f.side == record.Server {
@@ -102,6 +106,60 @@ func (a *Analysis) describe(f *failure) string {
 		}
 	}
 	return text + ")"
+}
+
+// describeCall is describe for a call with a token: what signed it, and what its verifier had.
+func (a *Analysis) describeCall(f *failure) string {
+	token, ring := a.generations.at(f.own), a.generations.at(f.other)
+	caller, verifier := a.pods.name(f.source), a.pods.name(f.peer)
+	text := fmt.Sprintf("%s -> %s at %s (%s", caller, verifier, Moment(f.from), f.outcome)
+	switch {
+	case f.outcome == record.NoPrimary:
+		text += fmt.Sprintf(": %s had no key to sign with", caller)
+	case f.outcome == record.NoKeys:
+		text += fmt.Sprintf(": %s had no keys that it could use", verifier)
+	case f.outcome.Credential() && token.Leaf != "" && ring.Trust != "":
+		text += fmt.Sprintf(": %s, which had %s, was shown a token signed by %s", verifier,
+			strings.ReplaceAll(ring.Trust, "+", " and "), token.Leaf)
+	}
+	return text + ")"
+}
+
+// contentOf names what a Secret held: a leaf or, of a key ring, its keys.
+func (a *Analysis) contentOf(w write) string {
+	generation := a.generations.at(w.generation)
+	if a.secrets.rings[w.secret] {
+		return ringOf(generation)
+	}
+	return generation.Leaf
+}
+
+// ringOf writes a key ring as "jwt: r1* r2", the star being the primary's.
+func ringOf(generation record.Generation) string {
+	return secretIn(generation) + ": " + keysOf(generation)
+}
+
+// keysOf writes the keys of a ring by their ids, with a star at the primary. A set of keys that are
+// all public has none.
+func keysOf(generation record.Generation) string {
+	var keys []string
+	for _, key := range authorities(generation.Trust) {
+		id := idOf(key)
+		if slices.Contains(authorities(generation.Leaf), key) {
+			id += "*"
+		}
+		keys = append(keys, id)
+	}
+	return strings.Join(keys, " ")
+}
+
+// idOf returns the id of a key that a record names "<secret>/<id>".
+func idOf(key string) string { return key[strings.LastIndexByte(key, '/')+1:] }
+
+// secretIn returns the name of the Secret in what a record calls its keys.
+func secretIn(generation record.Generation) string {
+	first, _, _ := strings.Cut(generation.Trust, "+")
+	return strings.TrimSuffix(strings.TrimSuffix(first, idOf(first)), "/")
 }
 
 // leafOf names a leaf and what it was issued by.

@@ -25,12 +25,14 @@ func (p *AkkaPeers) check(c *checker, path string) {
 	c.suites(path+".enabledAlgorithms", p.EnabledAlgorithms, tlsVersion(p.Protocol))
 }
 
-func (p *AkkaPeers) group(w *Workload) PeerGroup {
+func (p *AkkaPeers) plan(plan *Plan, w *Workload) Consumer {
 	namespace := orDefault(w.Namespace, DefaultNamespace)
 	version := tlsVersion(p.Protocol)
 	group := PeerGroup{
-		Workload: w.Name, Namespace: namespace, Secret: qualify(namespace, p.Secret),
-		Policy: "lazy-ttl", Every: p.ContextCacheTTL.std(),
+		Consumer: Consumer{
+			Workload: w.Name, Namespace: namespace, Secret: qualify(namespace, p.Secret),
+			Policy: "lazy-ttl", Every: p.ContextCacheTTL.std(),
+		},
 		Trust:     orDefault(p.Trust, "first-cert"),
 		PairCheck: orDefault(p.PairCheck, "none"),
 		Chain:     "leaf-and-ca", PeerRule: "shared-subject", ServerName: w.serverName(),
@@ -44,5 +46,6 @@ func (p *AkkaPeers) group(w *Workload) PeerGroup {
 	if len(p.EnabledAlgorithms) == 0 && version == tls.VersionTLS12 {
 		group.CipherSuites = suiteIDs([]string{defaultSuite})
 	}
-	return group
+	plan.Peers = append(plan.Peers, group)
+	return group.Consumer
 }

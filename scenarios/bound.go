@@ -11,7 +11,8 @@ const kubeletTicks = 1300 * time.Millisecond
 // 1.5 syncFrequency, the kubelet's cache, the reload interval and the kubelet's ticks. Settings
 // that a fault brings count too; a paused kubelet does not, nor does an API server that is down. A
 // policy without an interval adds nothing: a start-up only reader exceeds the bound until it is
-// restarted. An unknown workload has the bound 0.
+// restarted. Who fetches a JWKS has the bound of those who publish it, and what its policy adds. An
+// unknown workload has the bound 0.
 func (p Plan) BoundOf(workload string) time.Duration {
 	return p.Bounds()[workload]
 }
@@ -19,14 +20,23 @@ func (p Plan) BoundOf(workload string) time.Duration {
 // Bounds returns BoundOf of every workload, in one pass over the plan.
 func (p Plan) Bounds() map[string]time.Duration {
 	projection := p.projectionBounds()
-	every := map[string]time.Duration{}
-	for _, group := range p.Peers {
-		every[group.Workload] = group.Every
+	mounted := map[string]Consumer{}
+	for _, consumer := range p.Consumers() {
+		if consumer.Secret != "" {
+			mounted[consumer.Workload] = consumer
+		}
 	}
 	bounds := map[string]time.Duration{}
 	for _, pod := range p.Pods {
-		bounds[pod.Workload] = max(
-			bounds[pod.Workload], projection[pod.Node]+every[pod.Workload])
+		if consumer, ok := mounted[pod.Workload]; ok {
+			bounds[pod.Workload] = max(
+				bounds[pod.Workload], projection[pod.Node]+consumer.Every)
+		}
+	}
+	for i := range p.Tokens {
+		if keys := p.Tokens[i].JWKS; keys != nil {
+			bounds[p.Tokens[i].Workload] = bounds[keys.From] + keys.Policy().LagMax()
+		}
 	}
 	return bounds
 }

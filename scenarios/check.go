@@ -174,7 +174,7 @@ func (c *checker) workloadItself(path string, w *Workload) {
 	if kind.pods() < 1 {
 		c.problem(path+"."+names[0]+".replicas", "must be at least 1", "")
 	}
-	c.secret(path+"."+names[0]+".secret", orDefault(w.Namespace, DefaultNamespace), kind.secret())
+	c.mounted(path+"."+names[0]+".secret", w)
 	if strings.Contains(kind.secret(), "/") {
 		c.problem(path+"."+names[0]+".secret", "pods mount Secrets of their own namespace",
 			"set the workload's namespace")
@@ -198,6 +198,7 @@ func (c *checker) load(path string, load *Load) {
 	if source == nil {
 		return
 	}
+	c.loadKind(path, load, source)
 	targets, known := 0, source.replicas() > 0
 	for i, name := range load.to() {
 		at := path + ".to[" + strconv.Itoa(i) + "]"
@@ -222,6 +223,46 @@ func (c *checker) load(path string, load *Load) {
 			"add replicas, or name other workloads under to")
 	}
 }
+
+// mounted checks that the workload's Secret is written by what writes such Secrets.
+func (c *checker) mounted(path string, w *Workload) {
+	secret := w.keySecret()
+	switch {
+	case secret == "":
+	case w.TokenIssuer != nil, w.TokenVerifier != nil:
+		c.tokenKeys(path, secret)
+	default:
+		c.secret(path, secret)
+	}
+}
+
+// loadKind checks that a load is of the kind that its workloads can make and take.
+func (c *checker) loadKind(path string, load *Load, source *Workload) {
+	c.exactlyOne(path, "newConnections", load.NewConnections != nil,
+		"requests", load.Requests != nil)
+	switch {
+	case load.Requests != nil && source.TokenIssuer == nil:
+		c.problem(path+".workload", source.Name+" is no tokenIssuer",
+			"requests carry tokens; peers make newConnections")
+	case load.Requests != nil && len(load.To) == 0:
+		c.problem(path+".to", "is required", "name the tokenVerifiers that are called")
+	case load.Requests != nil:
+		c.tokenLoad(path, source, load.To)
+	case load.NewConnections != nil && !source.peers():
+		c.problem(path+".workload", source.Name+" makes no newConnections",
+			"a tokenIssuer makes requests")
+	case load.NewConnections != nil:
+		for i, name := range load.To {
+			if target := c.s.workloadNamed(name); target != nil && !target.peers() {
+				c.problem(fmt.Sprintf("%s.to[%d]", path, i), name+" takes no newConnections",
+					"name peers")
+			}
+		}
+	}
+}
+
+// peers reports whether the workload is of mutual-TLS peers, or of no kind at all.
+func (w *Workload) peers() bool { return w.TokenIssuer == nil && w.TokenVerifier == nil }
 
 // fault checks one fault, its times aside.
 func (c *checker) fault(path string, f *Fault) {

@@ -68,8 +68,8 @@ func (c *checker) certificates(path string, names []string) {
 }
 
 // secret checks that a Certificate writes the Secret.
-func (c *checker) secret(path, namespace, name string) {
-	full := qualify(namespace, name)
+func (c *checker) secret(path, name string) {
+	full := qualify(DefaultNamespace, name)
 	if name == "" || !c.complete || c.s.World.CertificateOf(full) != nil {
 		return
 	}

@@ -31,15 +31,17 @@ func Checks() []CheckID {
 func (c CheckID) Sentence() string {
 	switch c {
 	case NewConnections:
-		return "Every new connection between live peers succeeds."
+		return "Every new connection and every call with a token between live pods succeeds."
 	case Associations:
 		return "An established association is lost only with one of its pods, and comes back."
 	case Validity:
-		return "No peer serves a certificate that is expired or not yet valid to the other end."
+		return "No certificate and no token is shown that is expired or not yet valid " +
+			"to the other end."
 	case TrustGap:
-		return "No peer is shown a leaf whose CA it does not trust."
+		return "No peer is shown a leaf whose CA it does not trust, " +
+			"and no verifier a token whose key it lacks."
 	case StaleTrust:
-		return "A withdrawn CA is trusted by no peer for longer than the bound."
+		return "A withdrawn CA or key is trusted by no pod for longer than the bound."
 	case TornPair:
 		return "No peer presents a certificate whose private key it does not hold."
 	case Recovery:

@@ -12,7 +12,9 @@ type DeleteSecret struct {
 }
 
 func (f *DeleteSecret) check(c *checker, path string) {
-	c.secret(path+".secret", DefaultNamespace, f.Secret)
+	if c.s.World.RotatingSecretOf(qualify(DefaultNamespace, f.Secret)) == nil {
+		c.secret(path+".secret", f.Secret)
+	}
 	c.notNegative(path+".for", f.For)
 }
 

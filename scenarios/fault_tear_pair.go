@@ -12,7 +12,7 @@ type TearPair struct {
 }
 
 func (f *TearPair) check(c *checker, path string) {
-	c.secret(path+".secret", DefaultNamespace, f.Secret)
+	c.secret(path+".secret", f.Secret)
 	c.notNegative(path+".for", f.For)
 }
 

@@ -16,7 +16,7 @@ type TruncateBundle struct {
 }
 
 func (f *TruncateBundle) check(c *checker, path string) {
-	c.secret(path+".secret", DefaultNamespace, f.Secret)
+	c.secret(path+".secret", f.Secret)
 }
 
 func (f *TruncateBundle) expand(e *expansion) {

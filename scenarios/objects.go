@@ -12,6 +12,8 @@ import (
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"go.yaml.in/yaml/v3"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	rotator "github.com/certquake/certquake/clusters/rotator/api"
 )
 
 // DefaultNamespace is the namespace of objects, workloads and names that give none.
@@ -22,7 +24,7 @@ const ClusterResourceNamespace = "cert-manager"
 
 // supported says which Kubernetes objects a scenario may hold.
 const supported = "supported are Issuer and ClusterIssuer (selfSigned or ca), Certificate, " +
-	"and Namespace, which is ignored"
+	"RotatingSecret, and Namespace, which is ignored"
 
 // objects gathers a scenario's Kubernetes objects with the places they are written at, which are
 // in the order of World's lists.
@@ -30,6 +32,7 @@ type objects struct {
 	*collector
 	world                                 World
 	issuers, clusterIssuers, certificates []place
+	rotating                              []place
 	first                                 map[string]place // of each kind and name
 }
 
@@ -159,6 +162,12 @@ func (o *objects) object(d *decoder, node *yaml.Node, path string) {
 		defaultIssuerRef(&certificate)
 		o.world.Certificates = append(o.world.Certificates, certificate)
 		o.certificates = append(o.certificates, at)
+	case rotator.GroupVersion().String() + " RotatingSecret":
+		rotating := rotator.RotatingSecret{}
+		at := o.read(d, node, &rotating, &rotating.ObjectMeta, kind, path)
+		rotating.Status = rotator.RotatingSecretStatus{}
+		o.world.RotatingSecrets = append(o.world.RotatingSecrets, rotating)
+		o.rotating = append(o.rotating, at)
 	case "v1 List":
 		o.items(d, node, path)
 	case "v1 Namespace":
@@ -237,7 +246,7 @@ func (o *objects) unsupported(d *decoder, node *yaml.Node, version, kind, path s
 	case kind == "Deployment", kind == "StatefulSet", kind == "DaemonSet", kind == "Pod":
 		hint = "say under workloads what consumes the Secrets; " + supported
 	case kind == "Secret":
-		hint = "Secrets are written by Certificates; " + supported
+		hint = "Secrets are written by Certificates and RotatingSecrets; " + supported
 	}
 	d.problem(node, path, what, hint)
 }

@@ -5,6 +5,9 @@ import (
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	rotator "github.com/certquake/certquake/clusters/rotator/api"
+	"github.com/certquake/certquake/workloads/rotation"
 )
 
 // check checks every object. Names of objects that may stand in a file that could not be read are
@@ -18,6 +21,9 @@ func (o *objects) check(complete bool) {
 	}
 	for i := range o.world.Certificates {
 		checkCertificate(o.at(o.certificates[i]), &o.world.Certificates[i])
+	}
+	for i := range o.world.RotatingSecrets {
+		o.rotation(o.rotating[i], &o.world.RotatingSecrets[i])
 	}
 	o.uniqueSecrets()
 	if !complete {
@@ -143,6 +149,38 @@ func (o *objects) uniqueSecrets() {
 			continue
 		}
 		first[secret] = NameOf(certificate)
+	}
+	rotated := map[string]bool{}
+	for i := range o.world.RotatingSecrets {
+		secret := RotatedBy(&o.world.RotatingSecrets[i])
+		problem := o.at(o.rotating[i])
+		if other := first[secret]; other != "" {
+			problem("spec.secretName",
+				fmt.Sprintf("Certificate %s writes the Secret %s too", other, secret), "")
+		} else if rotated[secret] {
+			problem("spec.secretName",
+				fmt.Sprintf("another RotatingSecret writes the Secret %s too", secret), "")
+		}
+		rotated[secret] = true
+	}
+}
+
+// rotation checks what a RotatingSecret asks for, as its operator does.
+func (o *objects) rotation(object place, rotating *rotator.RotatingSecret) {
+	problem := o.at(object)
+	spec, problems := rotating.Spec.Rotation()
+	for _, p := range append(problems, spec.Validate()...) {
+		problem("spec."+p.Path, p.What, p.Hint)
+	}
+	if rotating.Spec.Migration != nil {
+		problem("spec.migration", "is not supported in scenarios", "")
+	}
+	if orders := rotating.Spec.Orders; orders != (rotator.Orders{}) {
+		problem("spec.orders", "are given by faults in scenarios", "use rotateKeys")
+	}
+	if spec.Gate == rotation.Uptake && rotating.Spec.Consumers == nil {
+		problem("spec.consumers", "the gate uptake has nobody to ask",
+			"say which pods to ask by labels "+PodWorkload+": <workload>")
 	}
 }
 

@@ -6,14 +6,17 @@ import (
 	"time"
 
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+
+	rotator "github.com/certquake/certquake/clusters/rotator/api"
 )
 
 // World is the Kubernetes objects of a scenario, in the order given. Names are namespaced as
 // "namespace/name" wherever a plan refers to them; a ClusterIssuer's is "/name".
 type World struct {
-	Issuers        []certmanager.Issuer        `json:"issuers,omitempty"`
-	ClusterIssuers []certmanager.ClusterIssuer `json:"clusterIssuers,omitempty"`
-	Certificates   []certmanager.Certificate   `json:"certificates,omitempty"`
+	Issuers         []certmanager.Issuer        `json:"issuers,omitempty"`
+	ClusterIssuers  []certmanager.ClusterIssuer `json:"clusterIssuers,omitempty"`
+	Certificates    []certmanager.Certificate   `json:"certificates,omitempty"`
+	RotatingSecrets []rotator.RotatingSecret    `json:"rotatingSecrets,omitempty"`
 }
 
 // Plan is everything a backend needs to perform a scenario: names resolved, defaults filled in, all
@@ -31,6 +34,7 @@ type Plan struct {
 	World    World             `json:"world"`
 	Nodes    []PlannedNode     `json:"nodes"`
 	Peers    []PeerGroup       `json:"peers"`
+	Tokens   []TokenGroup      `json:"tokens,omitempty"`
 	Pods     []Pod             `json:"pods"`
 	Streams  []Stream          `json:"streams,omitempty"`
 	Actions  []Action          `json:"actions,omitempty"` // in order of At, then as planned
@@ -45,21 +49,28 @@ type PlannedNode struct {
 	CacheTTL        time.Duration   `json:"cache_ttl_ns,omitempty"` // of Cache only
 }
 
-// PeerGroup is one workload of mutual-TLS peers with every setting resolved. The string values are
-// those of packages credential and handshake.
-type PeerGroup struct {
+// Consumer is what every workload has: where its pods are, what Secret they mount, and when they
+// read it again.
+type Consumer struct {
 	Workload  string `json:"workload"`
 	Namespace string `json:"namespace"`
-	Secret    string `json:"secret"` // namespaced
+	Secret    string `json:"secret,omitempty"` // namespaced; "" if they mount none
 
-	Policy       string        `json:"policy"`             // credential.PolicyKind
+	Policy       string        `json:"policy,omitempty"`   // credential.PolicyKind
 	Every        time.Duration `json:"every_ns,omitempty"` // TTL or interval of Policy
 	KeepLastGood bool          `json:"keep_last_good,omitempty"`
 	Pinned       bool          `json:"pinned,omitempty"`
 	ReadGap      time.Duration `json:"read_gap_ns,omitempty"`
-	Trust        string        `json:"trust"`      // credential.Trust
-	PairCheck    string        `json:"pair_check"` // credential.PairCheck
-	Chain        string        `json:"chain"`      // credential.Chain
+}
+
+// PeerGroup is one workload of mutual-TLS peers with every setting resolved. The string values are
+// those of packages credential and handshake.
+type PeerGroup struct {
+	Consumer
+
+	Trust     string `json:"trust"`      // credential.Trust
+	PairCheck string `json:"pair_check"` // credential.PairCheck
+	Chain     string `json:"chain"`      // credential.Chain
 
 	PeerRule       string   `json:"peer_rule"` // handshake.PeerRule
 	VerifyHostname bool     `json:"verify_hostname,omitempty"`
@@ -74,6 +85,62 @@ type PeerGroup struct {
 	Retry        time.Duration `json:"retry_ns,omitempty"` // between attempts to associate
 }
 
+// TokenRole is what the pods of a TokenGroup do with tokens.
+type TokenRole string
+
+// The roles of a TokenGroup.
+const (
+	Issues   TokenRole = "issuer"   // sign tokens, and call others with them
+	Verifies TokenRole = "verifier" // accept calls with a good token
+)
+
+// TokenGroup is one workload that issues or verifies JSON Web Tokens, with every setting resolved.
+// Verifiers with a JWKS mount no Secret: they fetch keys from pods of another group.
+type TokenGroup struct {
+	Consumer
+
+	Role      TokenRole     `json:"role"`
+	Algorithm string        `json:"algorithm"`           // token.Algorithm
+	TTL       time.Duration `json:"ttl_ns,omitempty"`    // of issuers: how long a token is valid
+	Reuse     time.Duration `json:"reuse_ns,omitempty"`  // of issuers: how long one is called with
+	Leeway    time.Duration `json:"leeway_ns,omitempty"` // of verifiers
+	JWKS      *JWKSGroup    `json:"jwks,omitempty"`      // of verifiers that mount no key ring
+}
+
+// JWKSGroup is where verifiers fetch keys from, and when: token.Policy has its fields.
+type JWKSGroup struct {
+	From      string        `json:"from"` // the issuers' workload
+	Kind      string        `json:"kind"` // token.PolicyKind
+	MaxAge    time.Duration `json:"max_age_ns,omitempty"`
+	Cooldown  time.Duration `json:"cooldown_ns,omitempty"`
+	Interval  time.Duration `json:"interval_ns,omitempty"`
+	Retry     time.Duration `json:"retry_ns,omitempty"`
+	DropStale bool          `json:"drop_stale,omitempty"`
+}
+
+// Consumers returns what all workloads have in common, in the order of the scenario for each kind:
+// peers first.
+func (p *Plan) Consumers() []Consumer {
+	all := make([]Consumer, 0, len(p.Peers)+len(p.Tokens))
+	for i := range p.Peers {
+		all = append(all, p.Peers[i].Consumer)
+	}
+	for i := range p.Tokens {
+		all = append(all, p.Tokens[i].Consumer)
+	}
+	return all
+}
+
+// TokensOf returns the group of the workload, or nil if it is none of tokens.
+func (p *Plan) TokensOf(workload string) *TokenGroup {
+	for i := range p.Tokens {
+		if p.Tokens[i].Workload == workload {
+			return &p.Tokens[i]
+		}
+	}
+	return nil
+}
+
 // Pod is one pod. At offset 0 it has been up for long: SyncDue and CacheAge place it at a random
 // phase of its kubelet's resync interval and of its own reload interval. SyncDue is drawn as if
 // kubelets synced a pod at the very instant it is due; one that looks for due pods at ticks only
@@ -84,6 +151,10 @@ type Pod struct {
 	Node     string        `json:"node"`
 	SyncDue  time.Duration `json:"sync_due_ns"`            // offset of its first resync
 	CacheAge time.Duration `json:"cache_age_ns,omitempty"` // age of its loaded credential at 0
+	// TokenAge is, at 0, the age of the token that an issuer calls with, and KeysAge that of the
+	// keys that a verifier fetched.
+	TokenAge time.Duration `json:"token_age_ns,omitempty"`
+	KeysAge  time.Duration `json:"keys_age_ns,omitempty"`
 }
 
 // Stream is the open-loop canary dials of one pod: attempt k is due at Phase + k*Every and goes to
@@ -150,6 +221,23 @@ const (
 	// restarted meanwhile has it still. No pod is in two troubles at a time.
 	DisturbNetwork Verb = "disturb-network"
 	RestoreNetwork Verb = "restore-network"
+)
+
+// The verbs of keys with ids.
+const (
+	// RotateKeys orders a rotation of the RotatingSecrets of Secrets, as orders.rotate does.
+	RotateKeys Verb = "rotate-keys"
+	// RejectKey has the key that is primary then give way to the one before it, as orders.reject.
+	RejectKey Verb = "reject-key"
+	// ReplaceKeys writes one new key in the place of all that Secrets hold, in one write.
+	ReplaceKeys Verb = "replace-keys"
+	// SpoilKeys writes Secrets so that they are no key ring, as Mode says. MendKeys writes back
+	// what they held before that, or before ReplaceKeys.
+	SpoilKeys Verb = "spoil-keys"
+	MendKeys  Verb = "mend-keys"
+	// StopOperator and StartOperator kill the operator that rotates keys and start it again.
+	StopOperator  Verb = "stop-operator"
+	StartOperator Verb = "start-operator"
 )
 
 // NetworkTrouble is what is done to the network between pods. The zero value of a field does

@@ -193,7 +193,7 @@ func TestPlanOfUnsoundScenario(t *testing.T) {
 func TestFaultKinds(t *testing.T) {
 	t.Parallel()
 	kinds := scenarios.FaultKinds()
-	assert.Len(t, kinds, 14)
+	assert.Len(t, kinds, 18)
 	for _, kind := range kinds {
 		assert.NotEmpty(t, kind.Summary, kind.Name)
 		assert.Contains(t, kind.Doc, "Proof: ", kind.Name)

@@ -45,6 +45,7 @@ func (s *Scenario) plan(seed uint64) Plan {
 	for i := range s.Spec.Workloads {
 		s.planWorkload(&plan, &s.Spec.Workloads[i])
 	}
+	plan.resolveJWKS()
 	for i, name := range loadNames(s.Spec.Load) {
 		planStreams(&plan, name, &s.Spec.Load[i])
 	}
@@ -129,8 +130,7 @@ func planNode(name string, kubelet Kubelet) PlannedNode {
 // planWorkload adds a workload's peers and its pods, spread round-robin over its nodes.
 func (s *Scenario) planWorkload(plan *Plan, w *Workload) {
 	_, kind := w.kinds()
-	group := kind.group(w)
-	plan.Peers = append(plan.Peers, group)
+	group := kind.plan(plan, w)
 	nodes := plan.Nodes
 	if len(w.Nodes) > 0 {
 		allowed := map[string]bool{}
@@ -149,6 +149,9 @@ func (s *Scenario) planWorkload(plan *Plan, w *Workload) {
 		pod.SyncDue = residual(Rand(plan.Seed, "kubelet/"+pod.Name+"/phase"), node.SyncFrequency)
 		if group.Policy == "lazy-ttl" || group.Policy == "poll" {
 			pod.CacheAge = uniform(Rand(plan.Seed, "peer/"+pod.Name+"/age"), group.Every)
+		}
+		if tokens := plan.TokensOf(w.Name); tokens != nil {
+			pod.tokenPhases(plan.Seed, tokens)
 		}
 		plan.Pods = append(plan.Pods, pod)
 	}
@@ -189,7 +192,7 @@ func loadNames(loads []Load) []string {
 // range, so that it does not change with the number of targets.
 func planStreams(plan *Plan, name string, load *Load) {
 	const firsts = 1 << 30
-	every := load.NewConnections.Rate.Interval()
+	every := load.dials().Rate.Interval()
 	for _, pod := range plan.Pods {
 		if pod.Workload != load.Workload {
 			continue
@@ -200,6 +203,23 @@ func planStreams(plan *Plan, name string, load *Load) {
 			Phase: uniform(dice, every), First: dice.IntN(firsts),
 		})
 	}
+}
+
+// tokenPhases places the pod at a random phase of what it does with tokens.
+func (p *Pod) tokenPhases(seed uint64, group *TokenGroup) {
+	p.TokenAge = uniform(Rand(seed, "token/"+p.Name+"/age"), group.Reuse)
+	if group.JWKS != nil {
+		every := max(group.JWKS.MaxAge, group.JWKS.Interval)
+		p.KeysAge = uniform(Rand(seed, "token/"+p.Name+"/keys"), every)
+	}
+}
+
+// dials returns the attempts of the load.
+func (l *Load) dials() Dials {
+	if l.Requests != nil {
+		return *l.Requests
+	}
+	return *l.NewConnections
 }
 
 // to returns the workloads dialled.

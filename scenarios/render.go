@@ -88,17 +88,55 @@ func (p Plan) workloadTable(w io.Writer) {
 	for _, pod := range p.Pods {
 		pods[pod.Workload]++
 	}
-	line(w)
-	line(w, "WORKLOAD", "PODS", "SECRET", "RELOAD", "TRUST", "PAIR CHECK", "ASSOCIATIONS", "BOUND")
-	for _, group := range p.Peers {
-		reload := group.Policy
-		if group.Every > 0 {
-			reload += " " + shortDuration(group.Every)
-		}
-		line(w, group.Workload, strconv.Itoa(pods[group.Workload]), group.Secret, reload,
-			group.Trust, group.PairCheck, group.Associations,
-			shortDuration(p.BoundOf(group.Workload)))
+	bounds := p.Bounds()
+	if len(p.Peers) > 0 {
+		line(w)
+		line(w, "WORKLOAD", "PODS", "SECRET", "RELOAD", "TRUST", "PAIR CHECK", "ASSOCIATIONS",
+			"BOUND")
 	}
+	for _, group := range p.Peers {
+		line(w, group.Workload, strconv.Itoa(pods[group.Workload]), group.Secret,
+			group.reload(), group.Trust, group.PairCheck, group.Associations,
+			shortDuration(bounds[group.Workload]))
+	}
+	if len(p.Tokens) > 0 {
+		line(w)
+		line(w, "WORKLOAD", "PODS", "TOKENS", "KEYS", "RELOAD", "TTL", "REUSE", "LEEWAY", "BOUND")
+	}
+	for i := range p.Tokens {
+		group := &p.Tokens[i]
+		line(w, group.Workload, strconv.Itoa(pods[group.Workload]),
+			string(group.Role)+" "+group.Algorithm, group.keys(), group.reload(),
+			durationOrNone(group.TTL), durationOrNone(group.Reuse),
+			durationOrNone(group.Leeway), shortDuration(bounds[group.Workload]))
+	}
+}
+
+// reload says when the files are read again.
+func (c *Consumer) reload() string {
+	if c.Every > 0 {
+		return c.Policy + " " + shortDuration(c.Every)
+	}
+	return orDefault(c.Policy, "-")
+}
+
+// keys says where the keys are from.
+func (g *TokenGroup) keys() string {
+	if g.JWKS == nil {
+		return g.Secret
+	}
+	said := "JWKS of " + g.JWKS.From + " " + g.JWKS.Kind
+	if every := max(g.JWKS.MaxAge, g.JWKS.Interval); every > 0 {
+		said += " " + shortDuration(every)
+	}
+	return said
+}
+
+func durationOrNone(d time.Duration) string {
+	if d == 0 {
+		return "-"
+	}
+	return shortDuration(d)
 }
 
 // loadTable sums up the streams of the same workloads.

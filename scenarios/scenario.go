@@ -106,6 +106,10 @@ type Workload struct {
 	AkkaPeers *AkkaPeers `json:"akkaPeers,omitempty"`
 	// TLSPeers are mutual-TLS peers whose every behaviour is chosen.
 	TLSPeers *TLSPeers `json:"tlsPeers,omitempty"`
+	// TokenIssuer signs JSON Web Tokens with the primary of a mounted key ring.
+	TokenIssuer *TokenIssuer `json:"tokenIssuer,omitempty"`
+	// TokenVerifier accepts them by key id, from a mounted key ring or a JWKS.
+	TokenVerifier *TokenVerifier `json:"tokenVerifier,omitempty"`
 }
 
 // AkkaPeers configures peers as Akka's reference.conf does under
@@ -167,6 +171,64 @@ type TLSPeers struct {
 	Associations string `json:"associations,omitempty" enum:"ring|mesh|none"`
 }
 
+// TokenIssuer configures pods that sign tokens with the primary key of a RotatingSecret, call
+// verifiers with them, and publish the public keys as a JWKS. The algorithm is that of the keys:
+// HS256 for symmetric ones, RS256, ES256 (P-256) or EdDSA (Ed25519).
+type TokenIssuer struct {
+	// Replicas is the number of pods.
+	Replicas int `json:"replicas" min:"1"`
+	// Secret is the name of the mounted Secret, which a RotatingSecret writes.
+	Secret string `json:"secret"`
+	// TokenTTL is how long a token is valid, default 5m.
+	TokenTTL Duration `json:"tokenTTL,omitempty"`
+	// Reuse is how long a pod calls with the same token before it signs another one, default
+	// tokenTTL.
+	Reuse Duration `json:"reuse,omitempty"`
+	// KeyringTTL is the age at which a key ring that is used is read again, default 5m.
+	KeyringTTL Duration `json:"keyringTTL,omitempty"`
+	// ReadOnce reads the keys when the process starts, and never again.
+	ReadOnce bool `json:"readOnce,omitempty"`
+}
+
+// TokenVerifier configures pods that verify the tokens they are called with, by the id of the key.
+// Keys are of a mounted Secret or of a JWKS.
+type TokenVerifier struct {
+	// Replicas is the number of pods.
+	Replicas int `json:"replicas" min:"1"`
+	// Secret is the name of the mounted Secret, the one that the callers sign with.
+	Secret string `json:"secret,omitempty"`
+	// JWKS is where keys are fetched instead.
+	JWKS *JWKS `json:"jwks,omitempty"`
+	// Leeway stretches a token's validity at both ends, default 1m.
+	Leeway *Duration `json:"leeway,omitempty"`
+	// KeyringTTL is the age at which a key ring that is used is read again, default 5m.
+	KeyringTTL Duration `json:"keyringTTL,omitempty"`
+	// ReadOnce reads the keys when the process starts, and never again.
+	ReadOnce bool `json:"readOnce,omitempty"`
+}
+
+// JWKS says whose public keys are fetched over HTTP, and when they are fetched again.
+type JWKS struct {
+	// From is the workload of tokenIssuers that publish them; each fetch asks one of its pods.
+	From string `json:"from"`
+	// Policy says what has keys fetched again: their age (max-age), a token of an unknown kid
+	// (refetch-on-unknown), that but not within a cooldown (refetch-with-cooldown), or time alone
+	// (background). The others are those of real verifiers by their defaults.
+	Policy string `json:"policy" enum:"max-age|refetch-on-unknown|refetch-with-cooldown|background|go-oidc|panva-jose|smallrye|envoy|lestrrat-jwx"` //nolint:lll // a tag is one line
+	// MaxAge is the age at which keys that are used are fetched again, for all but background.
+	MaxAge Duration `json:"maxAge,omitempty"`
+	// Cooldown is how long after a good fetch an unknown kid has none made, for
+	// refetch-with-cooldown.
+	Cooldown Duration `json:"cooldown,omitempty"`
+	// Interval is the time between two fetches, for background.
+	Interval Duration `json:"interval,omitempty"`
+	// Retry is how long a failed fetch keeps others from being made, default 0s.
+	Retry Duration `json:"retry,omitempty"`
+	// DropStale refuses all tokens while keys older than maxAge cannot be fetched anew; otherwise
+	// the old ones stay in use.
+	DropStale bool `json:"dropStale,omitempty"`
+}
+
 // Reload says when a process reads its files again.
 type Reload struct {
 	// Policy is poll (the default), lazy-ttl, watch, watch-once or start-up.
@@ -179,18 +241,20 @@ type Reload struct {
 
 // Load is a stream of attempts from every pod of a workload.
 type Load struct {
-	// Workload names the pods that dial.
+	// Workload names the pods that dial or call.
 	Workload string `json:"workload"`
 	// To names the workloads dialled, default the workload itself. A pod never dials itself.
 	To []string `json:"to,omitempty"`
-	// NewConnections are open-loop canary dials beside the long-lived associations.
-	NewConnections Dials `json:"newConnections"`
+	// NewConnections are open-loop canary dials beside the long-lived associations, of peers.
+	NewConnections *Dials `json:"newConnections,omitempty"`
+	// Requests are open-loop calls with a token, of a tokenIssuer to tokenVerifiers.
+	Requests *Dials `json:"requests,omitempty"`
 }
 
 // Dials is an open-loop schedule: attempts are due at fixed intervals whatever became of
 // the ones before.
 type Dials struct {
-	// Rate is the dials per pod, such as 10/s or 6/m.
+	// Rate is the attempts per pod, such as 10/s or 6/m.
 	Rate Rate `json:"rate"`
 }
 
@@ -218,6 +282,11 @@ type Fault struct {
 
 	DisturbNetwork *NetworkDisturbance `json:"disturbNetwork,omitempty"`
 	StopNode       *NodeOutage         `json:"stopNode,omitempty"`
+
+	RotateKeys     *KeyRotation    `json:"rotateKeys,omitempty"`
+	ReplaceKeys    *KeyReplacement `json:"replaceKeys,omitempty"`
+	SpoilKeys      *KeySpoiling    `json:"spoilKeys,omitempty"`
+	OperatorOutage *OperatorOutage `json:"operatorOutage,omitempty"`
 }
 
 // Repeat performs a fault Times times in all, Every apart.

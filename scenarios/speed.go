@@ -230,8 +230,18 @@ func (h *hurry) faster() Plan {
 	for i := range fast.Peers {
 		h.peers(&fast.Peers[i])
 	}
+	fast.Tokens = slices.Clone(fast.Tokens)
+	for i := range fast.Tokens {
+		h.tokens(&fast.Tokens[i])
+	}
+	fast.World.RotatingSecrets = slices.Clone(fast.World.RotatingSecrets)
+	for i := range fast.World.RotatingSecrets {
+		h.rotation(&fast.World.RotatingSecrets[i])
+	}
 	fast.Pods = slices.Clone(fast.Pods)
 	for i := range fast.Pods {
+		fast.Pods[i].TokenAge = h.shorter(fast.Pods[i].TokenAge)
+		fast.Pods[i].KeysAge = h.shorter(fast.Pods[i].KeysAge)
 		fast.Pods[i].SyncDue = h.shorter(fast.Pods[i].SyncDue)
 		fast.Pods[i].CacheAge = h.shorter(fast.Pods[i].CacheAge)
 	}
@@ -249,10 +259,14 @@ func (h *hurry) node(place string, node PlannedNode) PlannedNode {
 	return node
 }
 
+func (h *hurry) consumer(c *Consumer) {
+	place := "workload " + c.Workload + ": "
+	c.Every = h.interval(place+"reload", c.Every)
+	c.ReadGap = h.interval(place+"readGap", c.ReadGap)
+}
+
 func (h *hurry) peers(group *PeerGroup) {
-	place := "workload " + group.Workload + ": "
-	group.Every = h.interval(place+"reload", group.Every)
-	group.ReadGap = h.interval(place+"readGap", group.ReadGap)
+	h.consumer(&group.Consumer)
 	group.Retry = min(group.Retry, max(h.shorter(group.Retry), shortestRetry))
 }
 
@@ -262,6 +276,10 @@ func (h *hurry) action(action *Action) {
 	if action.Kubelet != nil {
 		node := h.node(action.ID, *action.Kubelet)
 		action.Kubelet, action.Note = &node, kubeletNote(node)
+	}
+	if action.Skew > 0 && h.ofTokens(action.Pods) {
+		action.Skew = h.interval(action.ID, action.Skew)
+		action.Note = skewNote(action.Pods, action.Skew)
 	}
 	if action.Skew < 0 {
 		action.Skew = -h.interval(action.ID, -action.Skew)

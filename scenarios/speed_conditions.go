@@ -16,6 +16,8 @@ func timeless() []string {
 	balance outcomes scheduled ok failed skipped unaccounted
 	worst broken_pairs pairs
 	associations established dropped reestablished down_at_end attempts
+	keys secrets secret steps usable margins interval uptake
+	failures outcome count token_key verifier_keys fetches workload from total
 	all exists exists_one filter map size has in true false null`)
 }
 

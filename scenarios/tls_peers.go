@@ -55,15 +55,17 @@ func (p *TLSPeers) versions() (least, most uint16) {
 	return tlsVersion(p.MinVersion), tlsVersion(orDefault(p.MaxVersion, "TLSv1.3"))
 }
 
-func (p *TLSPeers) group(w *Workload) PeerGroup {
+func (p *TLSPeers) plan(plan *Plan, w *Workload) Consumer {
 	namespace := orDefault(w.Namespace, DefaultNamespace)
 	least, most := p.versions()
 	policy, every := p.Reload.resolved()
 	group := PeerGroup{
-		Workload: w.Name, Namespace: namespace, Secret: qualify(namespace, p.Secret),
-		Policy: policy, Every: every,
-		KeepLastGood: orDefault(p.Reload.OnError, "keep-last-good") == "keep-last-good",
-		Pinned:       orDefault(p.Read, "pinned") == "pinned", ReadGap: p.ReadGap.std(),
+		Consumer: Consumer{
+			Workload: w.Name, Namespace: namespace, Secret: qualify(namespace, p.Secret),
+			Policy: policy, Every: every,
+			KeepLastGood: orDefault(p.Reload.OnError, "keep-last-good") == "keep-last-good",
+			Pinned:       orDefault(p.Read, "pinned") == "pinned", ReadGap: p.ReadGap.std(),
+		},
 		Trust:     orDefault(p.Trust, "bundle"),
 		PairCheck: orDefault(p.PairCheck, "match"), Chain: "file",
 		PeerRule:       orDefault(p.PeerNames, "none"),
@@ -77,7 +79,8 @@ func (p *TLSPeers) group(w *Workload) PeerGroup {
 	for _, name := range p.Curves {
 		group.Curves = append(group.Curves, uint16(curves[name]))
 	}
-	return group
+	plan.Peers = append(plan.Peers, group)
+	return group.Consumer
 }
 
 // resolved returns the policy and its interval.

@@ -8,15 +8,21 @@ import (
 	"strconv"
 )
 
+// The labels of a workload's pods, which a RotatingSecret's consumers may be selected by.
+const (
+	PodWorkload = "certquake.dev/workload"
+	PodName     = "certquake.dev/pod"
+)
+
 // workloadKind is one kind of workload.
 type workloadKind interface {
 	// check gathers problems with the kind's own settings.
 	check(c *checker, path string)
-	// pods is the number of pods, secret the name of the Secret they mount.
+	// pods is the number of pods, secret the name of the Secret they mount; "" for none.
 	pods() int
 	secret() string
-	// group resolves the settings into those of w's peers.
-	group(w *Workload) PeerGroup
+	// plan adds w's group to the plan, its settings resolved.
+	plan(plan *Plan, w *Workload) Consumer
 }
 
 // kinds returns the names of the kinds that are set, in the order of Workload's fields, and the

@@ -2,6 +2,8 @@ package scenarios
 
 import (
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+
+	rotator "github.com/certquake/certquake/clusters/rotator/api"
 )
 
 // NameOf returns the Certificate's name as plans have it, namespace/name.
@@ -28,6 +30,21 @@ func (w *World) Certificate(name string) *certmanager.Certificate {
 	for i := range w.Certificates {
 		if NameOf(&w.Certificates[i]) == name {
 			return &w.Certificates[i]
+		}
+	}
+	return nil
+}
+
+// RotatedBy returns the name of the RotatingSecret's Secret as plans have it, namespace/name.
+func RotatedBy(rotating *rotator.RotatingSecret) string {
+	return qualified(rotating.Namespace, rotating.TargetName())
+}
+
+// RotatingSecretOf returns the RotatingSecret that writes the Secret namespace/name, or nil.
+func (w *World) RotatingSecretOf(secret string) *rotator.RotatingSecret {
+	for i := range w.RotatingSecrets {
+		if RotatedBy(&w.RotatingSecrets[i]) == secret {
+			return &w.RotatingSecrets[i]
 		}
 	}
 	return nil

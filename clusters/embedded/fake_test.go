@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/certquake/certquake/clusters/kube/operator"
 	"github.com/certquake/certquake/clusters/programs/programstest"
 	"github.com/certquake/certquake/scenarios"
 )
@@ -25,9 +26,10 @@ import (
 // ownerVariable names the folder of the programs to an owner, see TestMain.
 const ownerVariable = "CERTQUAKE_EMBEDDED_OWNER"
 
-// TestMain is also the control plane of the tests, this program under another name, and the owner
-// of a real cluster that one of them kills.
+// TestMain is also the control plane of the tests, this program under another name, the owner of a
+// real cluster that one of them kills, and the operator that rotates keys.
 func TestMain(m *testing.M) {
+	operator.Main()
 	if filepath.Base(os.Args[0]) == programControlPlane {
 		os.Exit(fakeControlPlane())
 	}

@@ -14,6 +14,7 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/access"
 	"github.com/certquake/certquake/clusters/kube"
 	"github.com/certquake/certquake/harness"
 )
@@ -63,7 +64,7 @@ func (c *cluster) mayNotMake(ctx context.Context, namespaces []string) ([]string
 			})
 		}
 	}
-	return denied(ctx, c.client, all)
+	return access.Denied(ctx, c.client, all)
 }
 
 // owned is a namespace that a run made.

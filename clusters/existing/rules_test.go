@@ -20,6 +20,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 	"sigs.k8s.io/yaml"
 
+	"github.com/certquake/certquake/clusters/access"
 	"github.com/certquake/certquake/clusters/kube"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
@@ -89,7 +90,7 @@ func asking(forbidden ...string) *fake.Clientset {
 		func(action clienttesting.Action) (bool, runtime.Object, error) {
 			object := action.(clienttesting.CreateAction).GetObject().DeepCopyObject()
 			review := object.(*authorization.SelfSubjectAccessReview)
-			said := wording(*review.Spec.ResourceAttributes)
+			said := access.Wording(*review.Spec.ResourceAttributes)
 			review.Status.Allowed = !slices.Contains(forbidden, said)
 			return true, review, nil
 		})

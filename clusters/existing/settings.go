@@ -3,16 +3,14 @@ package existing
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/util/validation"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/access"
 	"github.com/certquake/certquake/clusters/kube"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
@@ -48,57 +46,9 @@ func (s *settings) add(flags *pflag.FlagSet) {
 		"leave out what the cluster cannot do; such a run is inconclusive at best")
 }
 
-// loader reads the kubeconfig.
-func (s settings) loader() clientcmd.ClientConfig {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = s.kubeconfig
-	return clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules,
-		&clientcmd.ConfigOverrides{CurrentContext: s.context})
-}
-
-// config returns how to reach the cluster. Errors are of the settings.
-func (s settings) config() (*rest.Config, error) {
-	loader := s.loader()
-	raw, err := loader.RawConfig()
-	if err != nil {
-		return nil, wrong("--kubeconfig: %w", err)
-	}
-	if chosen := s.chosen(); chosen != "" && raw.Contexts[chosen] == nil {
-		there := "it has none"
-		if len(raw.Contexts) > 0 {
-			there = "there are " + strings.Join(slices.Sorted(maps.Keys(raw.Contexts)), ", ")
-		}
-		return nil, wrong("--context: the kubeconfig has no context %q: %s", chosen, there)
-	}
-	config, err := loader.ClientConfig()
-	switch {
-	case clientcmd.IsEmptyConfig(err):
-		return nil, wrong("--kubeconfig: there is no cluster in %s: name a kubeconfig, or set "+
-			"KUBECONFIG", strings.Join(loader.ConfigAccess().GetLoadingPrecedence(), ", "))
-	case err != nil:
-		return nil, wrong("--kubeconfig: %w", err)
-	}
-	return config, nil
-}
-
-// chosen returns the context in use, "" if none is.
-func (s settings) chosen() string {
-	if s.context != "" {
-		return s.context
-	}
-	raw, err := s.loader().RawConfig()
-	if err != nil {
-		return ""
-	}
-	return raw.CurrentContext
-}
-
-// files returns the kubeconfig's files, for people.
-func (s settings) files() string {
-	if s.kubeconfig != "" {
-		return s.kubeconfig
-	}
-	return strings.Join(s.loader().ConfigAccess().GetLoadingPrecedence(), ":")
+// account says how to reach the cluster.
+func (s settings) account() access.Kubeconfig {
+	return access.Kubeconfig{File: s.kubeconfig, Context: s.context}
 }
 
 // wrong returns an error of the settings.
@@ -139,7 +89,7 @@ func (s settings) sketch(plan scenarios.Plan) clusters.Target {
 // check returns what is wrong with the settings, and what of a plan they do not allow, joined.
 func (s settings) check(plan scenarios.Plan) error {
 	var problems []error
-	if _, err := s.config(); err != nil {
+	if _, err := s.account().Config(); err != nil {
 		problems = append(problems, err)
 	}
 	if s.image == "" {

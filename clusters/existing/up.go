@@ -13,6 +13,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/access"
 	"github.com/certquake/certquake/clusters/kube"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
@@ -68,7 +69,7 @@ func up(ctx context.Context, s settings, plan scenarios.Plan) (*clusters.Target,
 		c.versions["kubernetes"], c.versions["cert-manager"], c.config.Host,
 		c.settings.namespace, c.run)
 	target := s.sketch(plan)
-	target.Config, target.Kubeconfig = c.config, s.files()
+	target.Config, target.Kubeconfig = c.config, s.account().Files()
 	target.Versions, target.Run, target.Unlike = c.versions, c.run, c.unlike
 	target.Broken, target.Cause, target.Down = c.broken, c.cause, c.down
 	return &target, nil
@@ -76,7 +77,7 @@ func up(ctx context.Context, s settings, plan scenarios.Plan) (*clusters.Target,
 
 // connect makes the clients and sees that there is an API server that knows the account.
 func (c *cluster) connect(ctx context.Context) error {
-	config, err := c.settings.config()
+	config, err := c.settings.account().Config()
 	if err != nil {
 		return err
 	}
@@ -98,21 +99,14 @@ func (c *cluster) connect(ctx context.Context) error {
 		return nil
 	}
 	where := "the API server at " + config.Host
-	if chosen := c.settings.chosen(); chosen != "" {
+	if chosen := c.settings.account().Current(); chosen != "" {
 		where += fmt.Sprintf(" (context %s)", chosen)
 	}
-	_, answered := errors.AsType[*apierrors.StatusError](err)
-	switch {
-	case apierrors.IsUnauthorized(err):
-		return fmt.Errorf("%w: %s does not know the account: its token or certificate may have "+
-			"expired; log in again, or choose another --context", clusters.ErrBroken, where)
-	case answered:
-		return fmt.Errorf("%w: %s refuses: %w", clusters.ErrBroken, where, err)
-	case errors.Is(context.Cause(ctx), context.Canceled):
+	if _, answered := errors.AsType[*apierrors.StatusError](err); !answered &&
+		errors.Is(context.Cause(ctx), context.Canceled) {
 		return context.Cause(ctx)
 	}
-	return fmt.Errorf("%w: %s cannot be reached: %w; see that it is up, or choose another "+
-		"--context", clusters.ErrBroken, where, err)
+	return fmt.Errorf("%w: %w", clusters.ErrBroken, access.Explain(err, where))
 }
 
 // inspect returns everything that keeps the run from being performed, joined. It makes nothing.

@@ -74,6 +74,13 @@ func performers() map[scenarios.Verb]performer {
 		scenarios.TrimBundle:    (*world).trimBundles,
 		scenarios.WriteTornPair: (*world).tearPairs,
 		scenarios.RestorePair:   (*world).restorePairs,
+		scenarios.RotateKeys:    (*world).rotateKeys,
+		scenarios.RejectKey:     (*world).rejectKeys,
+		scenarios.ReplaceKeys:   (*world).editKeys,
+		scenarios.SpoilKeys:     (*world).editKeys,
+		scenarios.MendKeys:      (*world).mendKeys,
+		scenarios.StopOperator:  (*world).stopOperator,
+		scenarios.StartOperator: (*world).startOperator,
 	}
 }
 
@@ -361,9 +368,9 @@ func (w *world) namespace(pod string) string {
 		if p.Name != pod {
 			continue
 		}
-		for _, group := range w.plan.Peers {
-			if group.Workload == p.Workload {
-				return w.places.of(group.Namespace)
+		for _, consumer := range w.plan.Consumers() {
+			if consumer.Workload == p.Workload {
+				return w.places.of(consumer.Namespace)
 			}
 		}
 	}

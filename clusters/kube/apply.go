@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 
 	"github.com/certquake/certquake/clusters"
+	rotating "github.com/certquake/certquake/clusters/rotator/api"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
 )
@@ -32,15 +33,16 @@ const (
 	insistEvery = 200 * time.Millisecond
 )
 
-// addCertManager teaches a scheme cert-manager's types.
-func addCertManager(scheme *runtime.Scheme) error {
-	if err := certmanager.AddToScheme(scheme); err != nil {
-		return fmt.Errorf("cert-manager's types: %w", err)
+// addTypes teaches a scheme the types of a scenario's objects.
+func addTypes(scheme *runtime.Scheme) error {
+	err := errors.Join(certmanager.AddToScheme(scheme), rotating.AddToScheme(scheme))
+	if err != nil {
+		return fmt.Errorf("the types of a scenario's objects: %w", err)
 	}
 	return nil
 }
 
-// applyManifests creates the scenario's own objects and waits until every Certificate is issued.
+// applyManifests creates the scenario's own objects and waits until all of their Secrets exist.
 func (w *world) applyManifests(ctx context.Context) error {
 	objects := Manifests(w.plan, *w.target)
 	if w.target.Namespace == nil { // else whoever chose them has made them
@@ -49,9 +51,16 @@ func (w *world) applyManifests(ctx context.Context) error {
 		}
 	}
 	for _, object := range objects {
-		if err := w.create(ctx, object); err != nil {
+		create := w.create
+		if isDefinition(object) {
+			create = w.define
+		}
+		if err := create(ctx, object); err != nil {
 			return err
 		}
+	}
+	if err := w.rotations(ctx); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, issueLimit)
 	defer cancel()
@@ -64,7 +73,7 @@ func (w *world) applyManifests(ctx context.Context) error {
 		return true
 	})
 	if err != nil {
-		return errors.Join(err, w.notIssued())
+		return errors.Join(err, w.notIssued(), w.notRotated())
 	}
 	harness.Say(ctx, "%d Certificates issued", len(w.plan.World.Certificates))
 	return nil
@@ -92,8 +101,8 @@ func (w *world) createNamespaces(ctx context.Context, objects []k8s.Object) erro
 			return err
 		}
 	}
-	for _, group := range w.plan.Peers {
-		if err := need(group.Namespace); err != nil {
+	for _, consumer := range w.plan.Consumers() {
+		if err := need(consumer.Namespace); err != nil {
 			return err
 		}
 	}

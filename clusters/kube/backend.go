@@ -19,6 +19,7 @@ import (
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
+	"github.com/certquake/certquake/workloads/rotation"
 )
 
 // Provider brings one kind of cluster up.
@@ -82,6 +83,19 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 	for _, group := range plan.Peers {
 		if plan.World.CertificateOf(group.Secret) == nil {
 			refuse("workload %s: no Certificate makes Secret %s", group.Workload, group.Secret)
+		}
+	}
+	for i := range plan.Tokens {
+		group := &plan.Tokens[i]
+		if secret := keysOf(&plan, group); plan.World.RotatingSecretOf(secret) == nil {
+			refuse("workload %s: no RotatingSecret makes Secret %s", group.Workload, secret)
+		}
+	}
+	for i := range plan.World.RotatingSecrets {
+		if rotating := &plan.World.RotatingSecrets[i]; rotating.Spec.Gate == string(rotation.Uptake) {
+			refuse("RotatingSecret %s: the operator of a run cannot ask pods, which are on the "+
+				"cluster's own network: use gate time, or --backend sim",
+				scenarios.RotatedBy(rotating))
 		}
 	}
 	for _, action := range plan.Actions {

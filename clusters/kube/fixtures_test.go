@@ -131,8 +131,10 @@ func smallPlan(change ...func(*scenarios.Plan)) scenarios.Plan {
 		},
 		Nodes: []scenarios.PlannedNode{{Name: "fast"}},
 		Peers: []scenarios.PeerGroup{{
-			Workload: "a", Namespace: "default", Secret: leafSecret, Trust: "bundle",
-			Associations: "ring", Retry: time.Second, ServerName: "a.example",
+			Consumer: scenarios.Consumer{
+				Workload: "a", Namespace: "default", Secret: leafSecret,
+			},
+			Trust: "bundle", Associations: "ring", Retry: time.Second, ServerName: "a.example",
 		}},
 		Streams: []scenarios.Stream{{
 			Source: "a-0", To: []string{"a"}, Every: time.Second, Phase: 500 * time.Millisecond,

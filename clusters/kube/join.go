@@ -85,6 +85,23 @@ func (l *ledger) resolve(client waiting, server *peer.Row) {
 	l.rows.put(span)
 }
 
+// request records calls. Their source tells all of them, but for the keys of a verifier that did not
+// answer, which are those that it told of last.
+func (l *ledger) request(span record.Span) {
+	if !span.Outcome.Failed() {
+		l.rows.put(span)
+		return
+	}
+	if target := l.lanes[span.Peer]; span.Other == nil && target != nil &&
+		span.Outcome != record.Unreachable {
+		span.Other = target.held(span.From)
+	}
+	if span.Outcome.Credential() {
+		span.Own, span.Other = orNothing(span.Own), orNothing(span.Other)
+	}
+	l.rows.put(span)
+}
+
 func orNothing(g *record.Generation) *record.Generation {
 	if g == nil {
 		return &record.Generation{}

@@ -17,6 +17,9 @@ type lane struct {
 	first   bool // it trusts the first CA of a file alone
 	keeps   bool // its last good credential when a read fails
 	streams []scenarios.Stream
+	tokens  *scenarios.TokenGroup // nil of peers
+
+	attempts record.Kind // that the streams are of
 
 	boots     map[string]uint64 // by process: the Seq of its last row
 	boot      string            // the current process
@@ -100,7 +103,7 @@ func (l *lane) skipped(due []int64) []record.Span {
 		}
 		n := due[i] - first
 		rows = append(rows, record.Span{
-			Kind: record.Handshake, Outcome: record.Skipped, Source: l.pod.Name, Count: n,
+			Kind: l.attempts, Outcome: record.Skipped, Source: l.pod.Name, Count: n,
 			From: s.Phase + time.Duration(first)*s.Every,
 			To:   s.Phase + time.Duration(due[i]-1)*s.Every, Detail: l.why,
 		})
@@ -118,8 +121,31 @@ func (l *lane) missing(until time.Duration, why string) []record.Span {
 	l.forgiven += gap
 	return []record.Span{{
 		Kind: record.Lost, From: min(l.told, until), To: until, Source: l.pod.Name,
-		Detail: fmt.Sprintf("%d dials of %s: %s", gap, l.pod.Name, why),
+		Detail: fmt.Sprintf("%d %s of %s: %s", gap, l.wording(), l.pod.Name, why),
 	}}
+}
+
+// wording says what attempts are, for people.
+func (l *lane) wording() string {
+	if l.attempts == record.Request {
+		return "calls"
+	}
+	return "dials"
+}
+
+// fetches reports whether the pod has keys from a JWKS.
+func (l *lane) fetches() bool { return l.tokens != nil && l.tokens.JWKS != nil }
+
+// keysOf returns the Secret, namespace/name, that has the keys of a group: its own, or that of those
+// whose JWKS it fetches.
+func keysOf(plan *scenarios.Plan, group *scenarios.TokenGroup) string {
+	if group.JWKS == nil {
+		return group.Secret
+	}
+	if from := plan.TokensOf(group.JWKS.From); from != nil {
+		return from.Secret
+	}
+	return ""
 }
 
 // unwrittenMax is how long before its end a dial can have been due of which a process had not
@@ -136,7 +162,7 @@ func (l *lane) untold() []record.Span {
 	}
 	l.recorded += gap
 	return []record.Span{{
-		Kind: record.Handshake, Outcome: record.Skipped, Source: l.pod.Name, Count: gap,
+		Kind: l.attempts, Outcome: record.Skipped, Source: l.pod.Name, Count: gap,
 		From: min(l.told, l.since), To: l.since, Detail: l.why + " before it told of them",
 	}}
 }

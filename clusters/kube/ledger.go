@@ -53,16 +53,26 @@ func newLedger(plan scenarios.Plan) *ledger {
 		name := scenarios.SecretOf(certificate)
 		l.secrets[name] = &secret{name: name, owner: scenarios.NameOf(certificate)}
 	}
+	for i := range plan.World.RotatingSecrets {
+		name := scenarios.RotatedBy(&plan.World.RotatingSecrets[i])
+		l.secrets[name] = &secret{name: name}
+	}
 	groups := map[string]scenarios.PeerGroup{}
 	for _, group := range plan.Peers {
 		groups[group.Workload] = group
 	}
 	for _, pod := range plan.Pods {
-		group := groups[pod.Workload]
 		added := &lane{
-			plan: &l.plan, pod: pod, secret: l.secrets[group.Secret],
-			first: credential.Trust(group.Trust) != credential.Bundle, keeps: group.KeepLastGood,
+			plan: &l.plan, pod: pod, attempts: record.Handshake,
 			boots: map[string]uint64{}, connected: map[string]bool{},
+		}
+		if tokens := plan.TokensOf(pod.Workload); tokens != nil {
+			added.attempts, added.tokens, added.keeps = record.Request, tokens, true
+			added.secret = l.secrets[keysOf(&plan, tokens)]
+		} else {
+			group := groups[pod.Workload]
+			added.secret, added.keeps = l.secrets[group.Secret], group.KeepLastGood
+			added.first = credential.Trust(group.Trust) != credential.Bundle
 		}
 		for _, s := range plan.Streams {
 			if s.Source == pod.Name && len(plan.Targets(s)) > 0 {
@@ -92,6 +102,14 @@ func (l *ledger) begin(base time.Time) {
 		c.at = 0
 		s.history = []*content{c}
 		l.rows.put(l.issue(s), s.row(c, base))
+	}
+	for i := range l.plan.World.RotatingSecrets {
+		s := l.secrets[scenarios.RotatedBy(&l.plan.World.RotatingSecrets[i])]
+		if c := s.current(); c != nil {
+			c.at = 0
+			s.history = []*content{c}
+			l.rows.put(s.row(c, base))
+		}
 	}
 }
 
@@ -123,7 +141,7 @@ func (l *ledger) saw(name string, object *corev1.Secret, at time.Time) *content 
 	now := l.offset(at)
 	c := &content{at: now, deleted: true}
 	if object != nil {
-		if c = l.names.readContent(object, s.owner, now); c == nil {
+		if c = l.read(s, object, now); c == nil {
 			return nil
 		}
 	}
@@ -149,6 +167,14 @@ func (l *ledger) saw(name string, object *corev1.Secret, at time.Time) *content 
 		l.rows.put(s.row(c, l.base))
 	}
 	return c
+}
+
+// read reads a Secret, nil if it is still being made.
+func (l *ledger) read(s *secret, object *corev1.Secret, at time.Duration) *content {
+	if s.owner == "" {
+		return readKeys(object, s.name, at)
+	}
+	return l.names.readContent(object, s.owner, at)
 }
 
 // act records that an action was accepted.
@@ -239,10 +265,10 @@ func (l *ledger) take(pod string, row peer.Row, at time.Time) {
 		l.changeProcess(lane, &row)
 	}
 	lane.told = max(lane.told, row.Span.To)
-	if row.Role == record.Client && row.Span.Kind == record.Handshake {
+	if row.Role == record.Client && row.Span.Kind == lane.attempts {
 		lane.recorded += row.Span.Count
 	}
-	if !l.names.has(row.Span.Own) {
+	if lane.tokens == nil && !l.names.has(row.Span.Own) {
 		l.nameless = append(l.nameless, waiting{lane, row, at})
 		return
 	}
@@ -276,10 +302,16 @@ func (l *ledger) ends(lane *lane, at time.Duration, why string) {
 
 // settle records a row whose certificates have names.
 func (l *ledger) settle(lane *lane, row peer.Row, at time.Time) {
-	row.Span.Own = l.names.translate(row.Span.Own)
+	if lane.tokens == nil { // keys with ids have names
+		row.Span.Own = l.names.translate(row.Span.Own)
+	}
 	switch span := row.Span; span.Kind { //nolint:exhaustive // workloads write no others
 	case record.Handshake, record.Associate:
 		l.attempt(lane, row, at)
+	case record.Request:
+		l.request(span)
+	case record.Fetch:
+		l.rows.put(span)
 	case record.Reload:
 		l.reload(lane, row.Span)
 	case record.Project:
@@ -330,10 +362,16 @@ func (l *ledger) reload(lane *lane, span record.Span) {
 	}
 	lane.good = lane.good || span.Outcome == record.OK
 	from := lane.from(span, lane.first)
-	if from == nil || from.same(lane.used) {
+	switch {
+	case from == nil || from.same(lane.used):
 		span.From, span.Projected = span.To, span.To
-	} else {
+	case lane.fetches():
+		span.From = min(from.at, span.To)
+	default:
 		span.From = min(from.at, span.Projected)
+	}
+	if lane.fetches() {
+		span.Projected = 0 // nothing is
 	}
 	if span.Outcome == record.OK && from != nil {
 		lane.used = from

@@ -18,8 +18,11 @@ func Namespaces(plan scenarios.Plan) []string {
 	for i := range plan.World.Certificates {
 		names = append(names, plan.World.Certificates[i].Namespace)
 	}
-	for _, group := range plan.Peers {
-		names = append(names, group.Namespace)
+	for i := range plan.World.RotatingSecrets {
+		names = append(names, plan.World.RotatingSecrets[i].Namespace)
+	}
+	for _, consumer := range plan.Consumers() {
+		names = append(names, consumer.Namespace)
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
@@ -88,11 +91,27 @@ func (p places) move(plan scenarios.Plan) scenarios.Plan {
 		certificate := &plan.World.Certificates[i]
 		certificate.Namespace = p.of(certificate.Namespace)
 	}
+	plan.World.RotatingSecrets = slices.Clone(plan.World.RotatingSecrets)
+	for i := range plan.World.RotatingSecrets {
+		rotating := &plan.World.RotatingSecrets[i]
+		rotating.Namespace = p.of(rotating.Namespace)
+	}
 	plan.Peers = slices.Clone(plan.Peers)
 	for i := range plan.Peers {
-		namespace, secret := p.split(plan.Peers[i].Secret)
-		plan.Peers[i].Secret = namespace + "/" + secret
-		plan.Peers[i].Namespace = p.of(plan.Peers[i].Namespace)
+		p.moveConsumer(&plan.Peers[i].Consumer)
+	}
+	plan.Tokens = slices.Clone(plan.Tokens)
+	for i := range plan.Tokens {
+		p.moveConsumer(&plan.Tokens[i].Consumer)
 	}
 	return plan
+}
+
+// moveConsumer has a workload be, and mount its Secret, in the namespaces of the cluster.
+func (p places) moveConsumer(consumer *scenarios.Consumer) {
+	if consumer.Secret != "" {
+		namespace, secret := p.split(consumer.Secret)
+		consumer.Secret = namespace + "/" + secret
+	}
+	consumer.Namespace = p.of(consumer.Namespace)
 }

@@ -15,12 +15,13 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/e2e-framework/klient/k8s"
 	"sigs.k8s.io/yaml"
 
 	"github.com/certquake/certquake/clusters"
-	"github.com/certquake/certquake/harness"
+	rotating "github.com/certquake/certquake/clusters/rotator/api"
 	"github.com/certquake/certquake/scenarios"
 	"github.com/certquake/certquake/workloads/peer"
 )
@@ -29,8 +30,8 @@ import (
 // run label is of clusters that outlive a run; what has no namespace is then labelled with one.
 const (
 	labelManaged  = "app.kubernetes.io/managed-by"
-	labelWorkload = "certquake.dev/workload"
-	labelPod      = "certquake.dev/pod"
+	labelWorkload = scenarios.PodWorkload
+	labelPod      = scenarios.PodName
 	labelRun      = "certquake.dev/run"
 	labelHome     = "certquake.dev/namespace"
 	managedBy     = "certquake"
@@ -56,15 +57,22 @@ const attemptDeadline = 5 * time.Second
 func Manifests(plan scenarios.Plan, target clusters.Target) []k8s.Object {
 	where := newPlaces(plan, &target)
 	plan = where.move(plan)
-	var objects []k8s.Object
+	issuing := certmanager.SchemeGroupVersion
+	objects := definition(plan)
 	for i := range plan.World.ClusterIssuers {
-		objects = append(objects, typed(&plan.World.ClusterIssuers[i], "ClusterIssuer"))
+		objects = append(objects,
+			typed(&plan.World.ClusterIssuers[i], issuing.WithKind("ClusterIssuer")))
 	}
 	for i := range plan.World.Issuers {
-		objects = append(objects, typed(&plan.World.Issuers[i], "Issuer"))
+		objects = append(objects, typed(&plan.World.Issuers[i], issuing.WithKind("Issuer")))
 	}
 	for i := range plan.World.Certificates {
-		objects = append(objects, typed(&plan.World.Certificates[i], "Certificate"))
+		objects = append(objects,
+			typed(&plan.World.Certificates[i], issuing.WithKind("Certificate")))
+	}
+	for i := range plan.World.RotatingSecrets {
+		objects = append(objects, typed(&plan.World.RotatingSecrets[i],
+			rotating.GroupVersion().WithKind(rotating.Kind)))
 	}
 	if target.Run == "" {
 		return objects
@@ -83,10 +91,10 @@ func Manifests(plan scenarios.Plan, target clusters.Target) []k8s.Object {
 	return objects
 }
 
-// typed returns a copy of a cert-manager object that says what it is.
-func typed(object k8s.Object, kind string) k8s.Object {
+// typed returns a copy of an object that says what it is.
+func typed(object k8s.Object, kind schema.GroupVersionKind) k8s.Object {
 	said, _ := object.DeepCopyObject().(k8s.Object)
-	said.GetObjectKind().SetGroupVersionKind(certmanager.SchemeGroupVersion.WithKind(kind))
+	said.GetObjectKind().SetGroupVersionKind(kind)
 	return said
 }
 
@@ -97,18 +105,31 @@ func Workloads(plan scenarios.Plan, target clusters.Target) ([]k8s.Object, error
 	plan = newPlaces(plan, &target).move(plan)
 	var objects []k8s.Object
 	groups := map[string]scenarios.PeerGroup{}
+	consumers := map[string]scenarios.Consumer{}
 	for _, group := range plan.Peers {
 		groups[group.Workload] = group
-		objects = append(objects, service(group, target.Run))
+	}
+	for _, consumer := range plan.Consumers() {
+		consumers[consumer.Workload] = consumer
+		objects = append(objects,
+			service(consumer, roleOf(&plan, consumer.Workload), target.Run))
 	}
 	for _, pod := range plan.Pods {
-		config, err := json.Marshal(peerConfig(plan, groups, pod))
+		role, told := roleOf(&plan, pod.Workload), any(nil)
+		if tokens := plan.TokensOf(pod.Workload); tokens != nil {
+			told = tokenConfig(&plan, tokens, pod)
+		} else {
+			told = peerConfig(plan, groups, pod)
+		}
+		config, err := json.Marshal(told)
 		if err != nil {
 			return nil, fmt.Errorf("configure pod %s: %w", pod.Name, err)
 		}
-		made := deployment(groups[pod.Workload], pod, target.Run)
+		made := deployment(consumers[pod.Workload], pod, target.Run)
 		spec := &made.Spec.Template.Spec
-		spec.Containers = []corev1.Container{container(target.Image, config)}
+		spec.Containers = []corev1.Container{
+			container(role, target.Image, config, len(spec.Volumes) > 1),
+		}
 		if target.Spread {
 			spread(spec, made.Labels)
 			spec.NodeSelector = map[string]string{corev1.LabelOSStable: "linux"}
@@ -175,9 +196,9 @@ func marks(workload, run string) map[string]string {
 	return named
 }
 
-// service returns the headless Service by which peers find each other. Like Akka's it publishes
+// service returns the headless Service by which pods find each other. Like Akka's it publishes
 // addresses that are not ready: a kubelet that is held must not cut its pods off.
-func service(group scenarios.PeerGroup, run string) *corev1.Service {
+func service(group scenarios.Consumer, role role, run string) *corev1.Service {
 	return &corev1.Service{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "Service"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -188,18 +209,17 @@ func service(group scenarios.PeerGroup, run string) *corev1.Service {
 			ClusterIP: corev1.ClusterIPNone, PublishNotReadyAddresses: true,
 			Selector: map[string]string{labelWorkload: group.Workload},
 			Ports: []corev1.ServicePort{
-				{Name: "tls", Port: peerPort, TargetPort: intstr.FromString("tls")},
-				{Name: "admin", Port: adminPort, TargetPort: intstr.FromString("admin")},
+				{Name: role.port, Port: peerPort, TargetPort: intstr.FromString(role.port)},
+				{Name: role.admin, Port: adminPort, TargetPort: intstr.FromString(role.admin)},
 			},
 		},
 	}
 }
 
 // deployment returns the Deployment of one planned pod, without a container and a place yet.
-func deployment(group scenarios.PeerGroup, pod scenarios.Pod, run string) *appsv1.Deployment {
+func deployment(group scenarios.Consumer, pod scenarios.Pod, run string) *appsv1.Deployment {
 	named := marks(group.Workload, run)
 	named[labelPod] = pod.Name
-	_, secretName, _ := strings.Cut(group.Secret, "/")
 	return &appsv1.Deployment{
 		TypeMeta: metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: metav1.ObjectMeta{
@@ -224,19 +244,28 @@ func deployment(group scenarios.PeerGroup, pod scenarios.Pod, run string) *appsv
 							Type: corev1.SeccompProfileTypeRuntimeDefault,
 						},
 					},
-					Volumes: []corev1.Volume{
-						{Name: "credential", VolumeSource: corev1.VolumeSource{
-							Secret: &corev1.SecretVolumeSource{
-								SecretName: secretName, DefaultMode: new(secretMode),
-							},
-						}},
-						{Name: "state", VolumeSource: corev1.VolumeSource{
-							EmptyDir: &corev1.EmptyDirVolumeSource{},
-						}},
-					},
+					Volumes: volumes(group.Secret),
 				},
 			},
 		},
+	}
+}
+
+// volumes returns the volumes of a pod: that of its Secret, if it mounts one, and one for what it
+// leaves to its next process.
+func volumes(secret string) []corev1.Volume {
+	state := corev1.Volume{Name: "state", VolumeSource: corev1.VolumeSource{
+		EmptyDir: &corev1.EmptyDirVolumeSource{},
+	}}
+	if secret == "" {
+		return []corev1.Volume{state}
+	}
+	_, name, _ := strings.Cut(secret, "/")
+	return []corev1.Volume{
+		{Name: "credential", VolumeSource: corev1.VolumeSource{
+			Secret: &corev1.SecretVolumeSource{SecretName: name, DefaultMode: new(secretMode)},
+		}},
+		state,
 	}
 }
 
@@ -287,12 +316,19 @@ func modest() corev1.ResourceList {
 	}
 }
 
-func container(image string, config []byte) corev1.Container {
+// container returns the container of a pod in a role. It mounts the pod's Secret if there is one.
+func container(role role, image string, config []byte, mounts bool) corev1.Container {
+	folders := []corev1.VolumeMount{{Name: "state", MountPath: statePath}}
+	if mounts {
+		folders = slices.Insert(folders, 0,
+			corev1.VolumeMount{Name: "credential", MountPath: mountPath, ReadOnly: true})
+	}
 	return corev1.Container{
 		Name: containerName, Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
-		Args: []string{"peers", "--config", string(config)},
+		Args: []string{role.command, "--config", string(config)},
 		Ports: []corev1.ContainerPort{
-			{Name: "tls", ContainerPort: peerPort}, {Name: "admin", ContainerPort: adminPort},
+			{Name: role.port, ContainerPort: peerPort},
+			{Name: role.admin, ContainerPort: adminPort},
 		},
 		ReadinessProbe: &corev1.Probe{
 			ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
@@ -300,61 +336,10 @@ func container(image string, config []byte) corev1.Container {
 			}},
 			PeriodSeconds: 1, FailureThreshold: 3,
 		},
-		VolumeMounts: []corev1.VolumeMount{
-			{Name: "credential", MountPath: mountPath, ReadOnly: true},
-			{Name: "state", MountPath: statePath},
-		},
+		VolumeMounts: folders,
 		SecurityContext: &corev1.SecurityContext{
 			ReadOnlyRootFilesystem: new(true), AllowPrivilegeEscalation: new(false),
 			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 	}
-}
-
-// peerConfig returns what one pod is told.
-func peerConfig(
-	plan scenarios.Plan, groups map[string]scenarios.PeerGroup, pod scenarios.Pod,
-) peer.Config {
-	group := groups[pod.Workload]
-	config := peer.Config{
-		Pod: pod.Name, Mount: mountPath, State: statePath,
-		Listen: fmt.Sprintf(":%d", peerPort), Admin: fmt.Sprintf(":%d", adminPort),
-		Policy: harness.Policy(group), Read: harness.Reading(group), TLS: harness.TLS(group),
-		ReadGap: group.ReadGap, CacheAge: pod.CacheAge,
-		Horizon: plan.Horizon, Deadline: attemptDeadline, Retry: group.Retry,
-	}
-	workload := map[string]string{}
-	for _, p := range plan.Pods {
-		workload[p.Name] = p.Workload
-	}
-	target := func(name string) peer.Target {
-		far := groups[workload[name]]
-		return peer.Target{
-			Pod: name, ServerName: far.ServerName, Address: fmt.Sprintf(
-				"%s.%s.%s.svc.cluster.local.:%d", name, far.Workload, far.Namespace, peerPort),
-		}
-	}
-	for _, s := range plan.Streams {
-		if s.Source != pod.Name {
-			continue
-		}
-		stream := peer.Stream{Every: s.Every, Phase: s.Phase, First: s.First}
-		for _, name := range plan.Targets(s) {
-			stream.Targets = append(stream.Targets, target(name))
-		}
-		if len(stream.Targets) > 0 {
-			config.Streams = append(config.Streams, stream)
-		}
-	}
-	var fellows []string
-	for _, p := range plan.Pods {
-		if p.Workload == group.Workload {
-			fellows = append(fellows, p.Name)
-		}
-	}
-	self := slices.Index(fellows, pod.Name)
-	for _, name := range harness.Associates(group, fellows, self) {
-		config.Associations = append(config.Associations, target(name))
-	}
-	return config
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
+	"github.com/certquake/certquake/workloads/request"
 )
 
 // The keys of a TLS Secret.
@@ -28,16 +30,17 @@ type content struct {
 	object  *corev1.Secret
 	certs   []*x509.Certificate // of tls.crt
 	cas     []*x509.Certificate // of ca.crt
-	torn    bool                // tls.key is not the leaf's
+	keys    *request.Names      // of keys with ids, in the place of certificates
+	torn    bool                // tls.key is not the leaf's, or the keys are no ring
 	held    *record.Generation  // by names
 	issued  bool                // its leaf was not seen before
 	deleted bool
 }
 
-// secret is the history of one Secret that a Certificate of the plan writes.
+// secret is the history of one Secret that a Certificate or a RotatingSecret of the plan writes.
 type secret struct {
 	name    string // namespace/name
-	owner   string // the Certificate, namespace/name
+	owner   string // the Certificate, namespace/name; "" of keys with ids
 	history []*content
 	trust   *heldTrust // keeps ca.crt over issuances
 }
@@ -100,7 +103,7 @@ func (n *names) generation(c *content) *record.Generation {
 // rename names every content again, since a certificate has got another name.
 func (s *secret) rename(n *names) {
 	for _, c := range s.history {
-		if !c.deleted {
+		if !c.deleted && c.keys == nil {
 			c.held = n.generation(c)
 		}
 	}
@@ -110,6 +113,9 @@ func (s *secret) rename(n *names) {
 func (c *content) same(other *content) bool {
 	if other == nil || c.deleted || other.deleted {
 		return other != nil && c.deleted == other.deleted
+	}
+	if c.keys != nil {
+		return maps.EqualFunc(c.object.Data, other.object.Data, bytes.Equal)
 	}
 	for _, key := range []string{caKey, certKey, keyKey} {
 		if !bytes.Equal(c.object.Data[key], other.object.Data[key]) {
@@ -156,6 +162,10 @@ func (s *secret) row(c *content, base time.Time) record.Span {
 		return row
 	}
 	row.Own = c.held
+	if c.keys != nil {
+		row.Detail = c.keys.String()
+		return row
+	}
 	row.NotBefore, row.NotAfter = c.certs[0].NotBefore.Sub(base), c.certs[0].NotAfter.Sub(base)
 	return row
 }

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/e2e-framework/klient"
 
 	"github.com/certquake/certquake/clusters"
+	"github.com/certquake/certquake/clusters/kube/operator"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
@@ -66,6 +67,11 @@ type world struct {
 	skews   map[string]time.Duration      // by planned pod
 	holding map[string]bool               // planned nodes whose kubelet is held
 	unended []scenarios.Action            // that others are to end, and have not
+	// unspoilt has what Secrets of keys held before they were edited.
+	unspoilt map[string]*content
+
+	staffing sync.Mutex
+	operator *operator.Process // that rotates keys; nil while there is none
 }
 
 // Open implements harness.Backend: it brings a cluster up, applies the scenario's manifests, starts
@@ -129,6 +135,7 @@ func newWorld(
 		ledger: newLedger(plan), places: newPlaces(plan, target), ctx: inner, cancel: cancel,
 		queues: map[int]chan scenarios.Action{}, seen: make(chan struct{}),
 		skews: map[string]time.Duration{}, holding: map[string]bool{},
+		unspoilt: map[string]*content{},
 	}
 	w.roster = newRoster(inner, native, w.ledger)
 	if target.Shared {
@@ -136,7 +143,7 @@ func newWorld(
 			return nil, err
 		}
 	}
-	return w, addCertManager(client.Resources().GetScheme())
+	return w, addTypes(client.Resources().GetScheme())
 }
 
 // open brings the world to offset 0.
@@ -445,6 +452,7 @@ func (w *world) drain(ctx context.Context, reached time.Duration) {
 // leave ends everything that Open began.
 func (w *world) leave(ctx context.Context) error {
 	w.cancel()
+	w.dismiss()
 	var left error
 	if w.broom != nil {
 		w.rest() // so that nothing is made behind the broom

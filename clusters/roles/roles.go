@@ -1,4 +1,4 @@
-// Package roles makes the RBAC objects of a service account, and YAML of them for kubectl.
+// Package roles makes the RBAC objects of a service account, and YAML of objects for kubectl.
 package roles
 
 import (
@@ -75,14 +75,15 @@ func YAML(objects []runtime.Object) ([]byte, error) {
 	for _, object := range objects {
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 		if err != nil {
-			return nil, fmt.Errorf("write RBAC: %w", err)
+			return nil, fmt.Errorf("write YAML: %w", err)
 		}
-		for _, unsaid := range []string{"spec", "status"} {
-			delete(fields, unsaid)
+		delete(fields, "status")
+		if spec, ok := fields["spec"].(map[string]any); ok && len(spec) == 0 {
+			delete(fields, "spec")
 		}
 		text, err := yaml.Marshal(fields)
 		if err != nil {
-			return nil, fmt.Errorf("write RBAC: %w", err)
+			return nil, fmt.Errorf("write YAML: %w", err)
 		}
 		out.WriteString("---\n")
 		out.Write(text)

@@ -1,5 +1,6 @@
 // Package rotator is a Kubernetes operator that rotates secrets whose keys have ids: the driver of
-// package rotation for RotatingSecrets (package api). Run runs it until its context ends.
+// package rotation for RotatingSecrets (package api). Run runs it until its context ends,
+// and Manifest is what installs it in a cluster.
 //
 // Every reconciliation reads the RotatingSecret, its Secret, Jobs and consumers anew, asks
 // rotation.Decide, and writes at most one step: keys and rotation.State (an annotation) in one

@@ -89,6 +89,8 @@ func (r *reconciler) stopOthers(ctx context.Context, v *view) error {
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("stop an earlier migration: %w", err)
 		}
+		r.log.Info("stop Job "+job.Name+": it is of an earlier migration",
+			"rotatingsecret", v.key().String())
 	}
 	return nil
 }
@@ -105,6 +107,7 @@ func (r *reconciler) migrate(ctx context.Context, v *view, d rotation.Decision) 
 	if err := r.client.Create(ctx, job); err != nil {
 		return fmt.Errorf("start the migration: %w", err)
 	}
+	r.log.Info("start Job "+job.Name+": "+d.Message(), "rotatingsecret", v.key().String())
 	return nil
 }
 

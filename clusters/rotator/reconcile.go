@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/go-logr/logr"
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -48,6 +49,7 @@ type reconciler struct {
 	scraper *scraper
 	metrics *metrics
 	poll    time.Duration
+	log     logr.Logger
 }
 
 // Reconcile takes the next step of a rotation, if there is one to take.

@@ -41,7 +41,7 @@ func (r *reconciler) release(
 	if err := r.patch(ctx, rs, before); err != nil {
 		return 0, err
 	}
-	r.events.Eventf(rs, nil, core.EventTypeNormal, "Released", "Delete", "%s", note)
+	r.say(rs, nil, event{core.EventTypeNormal, "Released", "Delete", note})
 	return 0, nil
 }
 

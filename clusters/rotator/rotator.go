@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net"
+	"strings"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -46,7 +48,8 @@ type Options struct {
 	HealthAddress  string
 	// Poll is how often consumers are asked during a rotation, 15s by default.
 	Poll time.Duration
-	// Logger takes what controller-runtime says too; the first one given in a process stays.
+	// Logger is told of every step. What controller-runtime says is less important by 4 levels of
+	// verbosity, unless it is an error; the first Logger given in a process takes that.
 	Logger logr.Logger
 }
 
@@ -54,13 +57,13 @@ const (
 	pollDefault = 15 * time.Second
 	lookersMax  = 4               // RotatingSecrets looked after at once
 	lookLimit   = 2 * time.Minute // of one look, with consumers that do not answer
+	stopLimit   = 20 * time.Second
+	chatter     = 4 // how much less what controller-runtime says matters than what this says
 )
 
-// errPoll is of a time between two questions that is none.
-var errPoll = errors.New("the time between two looks at consumers must be 1s at least")
-
-// Run rotates secrets until the context ends, which is no error. The RotatingSecrets' definition
-// (CRD) must have been applied.
+// Run rotates secrets until the context ends, which is no error. It asks the API server first
+// whether it can: without the definition (CRD) it wraps ErrNotInstalled, and with an account that
+// has not got everything in Rules, ErrForbidden.
 func Run(ctx context.Context, config *rest.Config, o Options) error {
 	if err := run(ctx, config, o); err != nil {
 		return fmt.Errorf("rotate secrets: %w", err)
@@ -69,11 +72,8 @@ func Run(ctx context.Context, config *rest.Config, o Options) error {
 }
 
 func run(ctx context.Context, config *rest.Config, o Options) error {
-	if o.Poll == 0 {
-		o.Poll = pollDefault
-	}
-	if o.Poll < time.Second {
-		return errPoll
+	if err := o.complete(); err != nil {
+		return err
 	}
 	if o.Logger.GetSink() == nil {
 		o.Logger = logr.Discard()
@@ -83,14 +83,48 @@ func run(ctx context.Context, config *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	if err = o.check(ctx, config); err != nil {
+		return err
+	}
 	m, err := manager.New(config, options)
 	if err != nil {
-		return fmt.Errorf("reach the cluster: %w", err)
+		return listening(fmt.Errorf("reach the cluster: %w", err))
 	}
 	if err := o.add(m); err != nil {
 		return err
 	}
-	return m.Start(ctx)
+	o.begin()
+	return listening(m.Start(ctx))
+}
+
+// begin says what the operator is about to do.
+func (o *Options) begin() {
+	where := "all namespaces"
+	if len(o.Namespaces) > 0 {
+		where = "namespaces " + strings.Join(o.Namespaces, ", ")
+	}
+	lease := "none"
+	if !o.NoLeaderElection {
+		lease = o.LeaseNamespace + "/" + name
+	}
+	o.Logger.Info("looking after RotatingSecrets in "+where,
+		"lease", lease, "metrics", o.MetricsAddress, "health", o.HealthAddress)
+}
+
+// lead says when this process is the one that works.
+func (o *Options) lead(ctx context.Context) error {
+	o.Logger.Info("this process rotates from now on")
+	<-ctx.Done()
+	return nil
+}
+
+// listening says of an address that cannot be listened on what to do about it.
+func listening(err error) error {
+	if failed, ok := errors.AsType[*net.OpError](err); ok && failed.Op == "listen" {
+		return fmt.Errorf("serve metrics and health: %w: choose another --metrics-address or "+
+			"--health-address", failed)
+	}
+	return err
 }
 
 // newScheme returns the types that the operator reads and writes.
@@ -116,7 +150,8 @@ func (o Options) manager() (manager.Options, error) {
 		return cache.ByObject{Label: labels.NewSelector().Add(*requirement)}
 	}
 	options := manager.Options{
-		Scheme: scheme, Logger: o.Logger,
+		Scheme: scheme, Logger: o.Logger.V(chatter),
+		GracefulShutdownTimeout: new(stopLimit),
 		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
 			&core.Secret{}: labelled(Label),
 			&batch.Job{}:   labelled(ownerLabel),
@@ -143,7 +178,7 @@ func (o Options) manager() (manager.Options, error) {
 }
 
 // add adds the controller.
-func (o Options) add(m manager.Manager) error {
+func (o *Options) add(m manager.Manager) error {
 	shown, err := newMetrics(registry.Registry)
 	if err != nil {
 		return err
@@ -151,6 +186,7 @@ func (o Options) add(m manager.Manager) error {
 	r := &reconciler{
 		client: m.GetClient(), events: m.GetEventRecorder(name), now: time.Now,
 		random: rand.Reader, scraper: newScraper(time.Now), metrics: shown, poll: o.Poll,
+		log: o.Logger,
 	}
 	again := true // the same names are used by the next Run of a process
 	err = builder.ControllerManagedBy(m).
@@ -167,6 +203,7 @@ func (o Options) add(m manager.Manager) error {
 		return fmt.Errorf("watch: %w", err)
 	}
 	return errors.Join(
+		m.Add(manager.RunnableFunc(o.lead)),
 		m.AddHealthzCheck("ping", healthz.Ping), m.AddReadyzCheck("ping", healthz.Ping))
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	events "k8s.io/api/events/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -44,28 +45,42 @@ type cluster struct {
 	history []string // the rings of the Secret jwt
 }
 
-// bring brings a cluster up, with the definition and the operator's roles.
-func bring(t *testing.T) *cluster {
+// raise brings a cluster up, with images that are programs.
+func raise(t *testing.T, images map[string]string) *cluster {
 	t.Helper()
 	target, err := embedded.Up(t.Context(), []scenarios.PlannedNode{{
 		Name: "one", SyncFrequency: time.Minute, ChangeDetection: scenarios.Watch,
-	}}, embedded.Options{Bin: "../../bin"})
+	}}, embedded.Options{Bin: "../../bin", Images: images})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, target.Down(context.WithoutCancel(t.Context()))) })
 	c := &cluster{T: t, target: target}
 	scheme, err := newScheme()
 	require.NoError(t, err)
 	require.NoError(t, events.AddToScheme(scheme))
+	require.NoError(t, apps.AddToScheme(scheme))
 	c.client, err = client.NewWithWatch(target.Config, client.Options{Scheme: scheme})
 	require.NoError(t, err)
+	return c
+}
+
+// bring brings a cluster up, with the definition and the operator's roles.
+func bring(t *testing.T) *cluster {
+	t.Helper()
+	c := raise(t, nil)
 	roles, err := RBAC("default", nil)
 	require.NoError(t, err)
 	c.apply(string(roles))
 	c.apply(string(CRD()))
-	c.await("the definition is served", func() bool {
-		return c.client.List(t.Context(), &api.RotatingSecretList{}) == nil
-	})
+	c.served()
 	return c
+}
+
+// served waits until there can be RotatingSecrets.
+func (c *cluster) served() {
+	c.Helper()
+	c.await("the definition is served", func() bool {
+		return c.client.List(c.Context(), &api.RotatingSecretList{}) == nil
+	})
 }
 
 // apply creates objects from YAML.

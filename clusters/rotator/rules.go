@@ -3,6 +3,7 @@ package rotator
 import (
 	_ "embed" // the definition
 	"errors"
+	"fmt"
 	"slices"
 
 	batch "k8s.io/api/batch/v1"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/certquake/certquake/clusters/roles"
 	"github.com/certquake/certquake/clusters/rotator/api"
+	"github.com/certquake/certquake/harness"
 )
 
 //go:embed config/crd/certquake.dev_rotatingsecrets.yaml
@@ -55,14 +57,32 @@ func rule(group, resource string, verbs ...string) rbac.PolicyRule {
 }
 
 // errNamespace is of an account that would be nowhere.
-var errNamespace = errors.New("say in which namespace the operator runs")
+var errNamespace = fmt.Errorf("%w: --namespace is missing: say in which namespace the operator "+
+	"runs", harness.ErrSettings)
+
+// checkPlaces gathers what is wrong with the namespaces of an operator.
+func checkPlaces(namespace string, watched []string) error {
+	if namespace == "" {
+		return errNamespace
+	}
+	problems := []error{checkNamespace(namespace)}
+	for _, name := range watched {
+		problems = append(problems, checkNamespace(name))
+	}
+	return errors.Join(problems...)
+}
 
 // RBAC returns the service account of an operator that runs in a namespace, and its roles for the
-// namespaces it looks after, or for all, as YAML documents.
+// namespaces it looks after, or for all, as YAML documents. Errors wrap harness.ErrSettings.
 func RBAC(namespace string, namespaces []string) ([]byte, error) {
-	if namespace == "" {
-		return nil, errNamespace
+	if err := checkPlaces(namespace, namespaces); err != nil {
+		return nil, err
 	}
+	return roles.YAML(permissions(namespace, namespaces))
+}
+
+// permissions returns the account and its roles.
+func permissions(namespace string, namespaces []string) []runtime.Object {
 	account := roles.Account(namespace, name)
 	objects := []runtime.Object{account}
 	objects = append(objects, roles.In(namespace, name+"-leader", account, LeaseRules())...)
@@ -72,5 +92,5 @@ func RBAC(namespace string, namespaces []string) ([]byte, error) {
 	if len(namespaces) == 0 {
 		objects = append(objects, roles.Everywhere(account, Rules())...)
 	}
-	return roles.YAML(objects)
+	return objects
 }

@@ -3,7 +3,6 @@ package rotator
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	batch "k8s.io/api/batch/v1"
 	core "k8s.io/api/core/v1"
@@ -52,11 +51,12 @@ func read(rs *api.RotatingSecret) (asked, []rotation.Problem) {
 			Hint: "it is a label's value: make one with a shorter name",
 		})
 	}
-	a := asked{secret: secretName(rs), rotation: r.rotation(rs.Spec)}
+	spec, problems := rs.Spec.Rotation()
+	a := asked{secret: rs.TargetName(), rotation: spec}
 	if said := validation.IsDNS1123Subdomain(a.secret); len(said) > 0 {
 		r.wrong("secretName", said[0], "")
 	}
-	for _, problem := range a.rotation.Validate() {
+	for _, problem := range append(problems, spec.Validate()...) {
 		problem.Path = "spec." + problem.Path
 		r.problems = append(r.problems, problem)
 	}
@@ -76,46 +76,6 @@ func read(rs *api.RotatingSecret) (asked, []rotation.Problem) {
 			"use Retain or Delete")
 	}
 	return a, r.problems
-}
-
-func secretName(rs *api.RotatingSecret) string {
-	if rs.Spec.SecretName != "" {
-		return rs.Spec.SecretName
-	}
-	return rs.Name
-}
-
-// rotation fills in what is not said. A zero that is said stays one.
-func (r *reading) rotation(spec api.RotatingSecretSpec) rotation.Spec {
-	s := rotation.Spec{
-		Generate: rotation.Key{
-			Kind: rotation.Kind(spec.Generate.Kind), Bits: int(spec.Generate.Bits),
-			Curve: rotation.Curve(spec.Generate.Curve), Length: int(spec.Generate.Length),
-		},
-		Gate: rotation.Gate(spec.Gate), IDs: rotation.IDKind(spec.IDs), Prefix: spec.Prefix,
-		HoldHalt: spec.HoldHalt, Migrate: spec.Migration != nil,
-	}.WithDefaults()
-	for _, d := range []struct {
-		path string
-		text *api.Duration
-		into *time.Duration
-	}{
-		{"every", spec.Every, &s.Every},
-		{"promoteAfter", spec.PromoteAfter, &s.PromoteAfter},
-		{"retireAfter", spec.RetireAfter, &s.RetireAfter},
-		{"uptakeTimeout", spec.UptakeTimeout, &s.UptakeTimeout},
-	} {
-		if d.text == nil {
-			continue
-		}
-		value, err := time.ParseDuration(string(*d.text))
-		if err != nil {
-			r.wrong(d.path, fmt.Sprintf("%q is no time", *d.text), "use one such as 90s or 24h")
-			continue
-		}
-		*d.into = value
-	}
-	return s
 }
 
 const (

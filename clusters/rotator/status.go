@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/certquake/certquake/clusters/rotator/api"
 	"github.com/certquake/certquake/workloads/rotation"
@@ -73,11 +74,11 @@ func (r *reconciler) announce(rs *api.RotatingSecret, before *api.RotatingSecret
 	wasHalted := was != nil && was.Status == meta.ConditionTrue
 	switch {
 	case is.Status == meta.ConditionTrue && (!wasHalted || was.Reason != is.Reason):
-		r.events.Eventf(rs, nil, core.EventTypeWarning, is.Reason, string(rotation.Halt),
-			"%s", cut(is.Message, noteMax))
+		r.say(rs, nil, event{
+			core.EventTypeWarning, is.Reason, string(rotation.Halt), is.Message,
+		})
 	case is.Status == meta.ConditionFalse && wasHalted:
-		r.events.Eventf(rs, nil, core.EventTypeNormal, "HaltEnded", "Resume",
-			"%s", cut(is.Message, noteMax))
+		r.say(rs, nil, event{core.EventTypeNormal, "HaltEnded", "Resume", is.Message})
 	}
 }
 
@@ -93,8 +94,19 @@ func (r *reconciler) taken(v *view, d rotation.Decision) {
 		}
 	}
 	r.metrics.step(v.key(), d.Action)
-	r.events.Eventf(v.rs, v.secret, core.EventTypeNormal, string(d.Action), string(d.Reason),
-		"%s", cut(d.Message(), noteMax))
+	r.say(v.rs, v.secret, event{
+		core.EventTypeNormal, string(d.Action), string(d.Reason), d.Message(),
+	})
+}
+
+// event is something that people are told once.
+type event struct{ kind, reason, action, note string }
+
+// say tells people what happened: in an event beside the RotatingSecret, which does not last, and
+// in a line of the log.
+func (r *reconciler) say(rs *api.RotatingSecret, related runtime.Object, e event) {
+	r.events.Eventf(rs, related, e.kind, e.reason, e.action, "%s", cut(e.note, noteMax))
+	r.log.Info(e.note, "rotatingsecret", rs.Namespace+"/"+rs.Name, "reason", e.reason)
 }
 
 // lateOf returns each late consumer once.

@@ -51,6 +51,8 @@ type Env struct {
 	// Image makes the image of a program, or for "" of the workload program that it finds or
 	// builds. It is nil in a build without images.
 	Image func(ctx context.Context, program string) (Image, error)
+	// Rotator is the rotation operator. It is nil in a build without one.
+	Rotator *Rotator
 }
 
 // secondSignal is how long further signals are passed over after the first: timeout(1) and some

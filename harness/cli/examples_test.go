@@ -17,7 +17,7 @@ func TestExamples(t *testing.T) {
 	t.Parallel()
 	commands := []string{
 		"", "run", "plan", "validate", "report", "list", "schema", "completion", "version", "help",
-		"image",
+		"image", "rotator", "rotator crd", "rotator rbac", "rotator manifest",
 	}
 	for _, name := range commands {
 		t.Run("certquake "+name, func(t *testing.T) {

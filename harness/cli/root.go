@@ -51,8 +51,8 @@ several runs, one that failed outweighs those that were inconclusive.`,
 	})
 	root.AddCommand(
 		newRun(env), newPlan(env), newRender(env), newValidate(env), newReport(env),
-		newList(env), newCluster(env), newImage(env), newRBAC(env), newSchema(env),
-		newCompletion(env), newVersion(env),
+		newList(env), newCluster(env), newImage(env), newRBAC(env), newRotator(env),
+		newSchema(env), newCompletion(env), newVersion(env),
 	)
 	root.SetHelpCommand(newHelp(root))
 	return root

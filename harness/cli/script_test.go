@@ -39,6 +39,7 @@ func TestMain(m *testing.M) {
 func simulating(version string, further ...cli.Backend) cli.Env {
 	return cli.Env{
 		Version: version, Backends: append([]cli.Backend{sim.New()}, further...), Image: imageOf,
+		Rotator: rotating(),
 	}
 }
 

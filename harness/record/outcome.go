@@ -23,7 +23,8 @@ const (
 	WrongUsage Outcome = "wrong-usage"
 	// CertificateRequired: the client presented no certificate.
 	CertificateRequired Outcome = "certificate-required"
-	// BadSignature: the peer could not prove possession of its leaf's key (a torn pair).
+	// BadSignature: the peer could not prove possession of its leaf's key (a torn pair), or a token
+	// was not signed by the key that the verifier has for its key id.
 	BadSignature Outcome = "bad-signature"
 	// NoCredential: one end could not build a TLS context from its files.
 	NoCredential Outcome = "no-credential"
@@ -31,6 +32,20 @@ const (
 	NoSharedParameters Outcome = "no-shared-parameters"
 	// BadCertificate: the chain is unacceptable for a reason none of the above names.
 	BadCertificate Outcome = "bad-certificate"
+
+	// NoPrimary: the issuer of tokens has no key to sign with.
+	NoPrimary Outcome = "no-primary"
+	// NoKeys: the verifier of a token has no keys at all, or none that it may still use.
+	NoKeys Outcome = "no-keys"
+	// UnknownKid: the verifier has no key of the token's key id.
+	UnknownKid Outcome = "unknown-kid"
+	// TokenExpired: the verifier's clock is at or after the token's exp, leeway included.
+	TokenExpired Outcome = "token-expired"
+	// TokenNotYetValid: the verifier's clock is before the token's nbf or iat, leeway included.
+	TokenNotYetValid Outcome = "token-not-yet-valid"
+	// TokenRefused: the token is unacceptable for a reason none of the others names, such as its
+	// algorithm, issuer or audience.
+	TokenRefused Outcome = "token-refused"
 
 	// Unreachable: no process listened at the peer's address.
 	Unreachable Outcome = "unreachable"
@@ -48,6 +63,7 @@ func Outcomes() []Outcome {
 		OK, Skipped,
 		UnknownAuthority, Expired, NotYetValid, NameMismatch, WrongUsage, CertificateRequired,
 		BadSignature, NoCredential, NoSharedParameters, BadCertificate,
+		NoPrimary, NoKeys, UnknownKid, TokenExpired, TokenNotYetValid, TokenRefused,
 		Unreachable, Timeout, Canceled, Other,
 	}
 }
@@ -55,12 +71,13 @@ func Outcomes() []Outcome {
 // Failed reports whether the outcome is a failure of any kind.
 func (o Outcome) Failed() bool { return o != OK && o != Skipped }
 
-// Credential reports whether the failure was caused by certificates, keys or TLS settings, as
+// Credential reports whether the failure was caused by certificates, keys, tokens or settings, as
 // opposed to a peer that was down or a run that ended.
 func (o Outcome) Credential() bool {
 	switch o {
 	case UnknownAuthority, Expired, NotYetValid, NameMismatch, WrongUsage, CertificateRequired,
-		BadSignature, NoCredential, NoSharedParameters, BadCertificate:
+		BadSignature, NoCredential, NoSharedParameters, BadCertificate,
+		NoPrimary, NoKeys, UnknownKid, TokenExpired, TokenNotYetValid, TokenRefused:
 		return true
 	case OK, Skipped, Unreachable, Timeout, Canceled, Other:
 		return false

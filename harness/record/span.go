@@ -40,13 +40,20 @@ type Header struct {
 // Kind says what a span tells of.
 type Kind string
 
-// The kinds of rows. Attempts are Handshake and Associate; the others tell what changed.
+// The kinds of rows. Attempts are Handshake, Request and Associate; the others tell what changed.
 const (
 	// Begin is offset 0 in a backend that runs in wall time, after its world came up: Detail is
 	// the instant, as RFC 3339. In virtual time it is Header.Base and there is no such row.
 	Begin Kind = "begin"
 	// Handshake is a canary dial: a new connection, confirmed by a byte, then closed.
 	Handshake Kind = "handshake"
+	// Request is a call of Peer by Source with a token, which Peer verifies. The Client's end is
+	// the issuer of the token, the Server's its verifier. Own names the key that the token was
+	// signed with, Other the keys that the verifier has.
+	Request Kind = "request"
+	// Fetch is a verifier (Source) fetching the JWKS of an issuer (Peer). Own names the keys, Count
+	// is how many fetches there were in a row with the same keys. Detail says why one failed.
+	Fetch Kind = "fetch"
 	// Associate is an attempt to establish a long-lived association.
 	Associate Kind = "associate"
 	// Drop is an established association that ended.
@@ -104,6 +111,7 @@ const (
 
 // Generation names what an end held: its leaf and the CAs it trusts, by names that are stable
 // within a run, such as "my-service-tls/3" and "root/1+root/2". Torn marks a key of another leaf.
+// Of a key ring, Leaf is the primary and Trust all keys, such as "jwt/r2" and "jwt/r1+jwt/r2".
 type Generation struct {
 	Leaf  string `json:"leaf,omitempty"`
 	Trust string `json:"trust,omitempty"` // "+"-joined, in file order

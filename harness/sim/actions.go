@@ -86,6 +86,12 @@ func (w *world) perform(action scenarios.Action, queue *faultQueue) error {
 		return w.nodes[action.Node].powerOn(action.ID)
 	case scenarios.DisturbNetwork, scenarios.RestoreNetwork:
 		return w.disturb(action)
+	case scenarios.RotateKeys, scenarios.RejectKey:
+		return w.order(action)
+	case scenarios.ReplaceKeys, scenarios.SpoilKeys, scenarios.MendKeys:
+		return w.editKeys(action)
+	case scenarios.StopOperator, scenarios.StartOperator:
+		return w.switchOperator(action)
 	}
 	return fmt.Errorf("no such action: %s", action.Verb)
 }
@@ -236,7 +242,8 @@ func (w *world) toggleSecrets(action scenarios.Action) error {
 			detail = "the Secret is gone"
 			err = w.api.remove(s)
 		case s.content == nil && s.paired != nil:
-			err = w.api.write(s, s.paired.certs, s.paired.key, s.paired.cas)
+			restored := *s.paired
+			err = w.api.put(s, &restored)
 		}
 		if err != nil {
 			return err
@@ -275,7 +282,8 @@ func (w *world) tearPairs(action scenarios.Action) error {
 			detail = "tls.key is not the key of tls.crt"
 			err = w.api.write(s, s.owner.strangeLeaf(s.content), s.content.key, s.content.cas)
 		case s.content.torn():
-			err = w.api.write(s, s.paired.certs, s.paired.key, s.paired.cas)
+			restored := *s.paired
+			err = w.api.put(s, &restored)
 		}
 		if err != nil {
 			return err

@@ -14,6 +14,7 @@ type secret struct {
 	content  *content // nil while it does not exist
 	paired   *content // the last content whose key was the leaf's
 	owner    *certificate
+	rotated  *rotated
 
 	trust   *heldTrust // keeps ca.crt over issuances
 	mounts  []*mount   // who projects it, by node
@@ -66,11 +67,14 @@ func (a *apiServer) secret(name string) *secret {
 // write replaces the content as one update and informs cert-manager and the kubelets. Nobody may
 // call it while the API server is down.
 func (a *apiServer) write(s *secret, certs []*cert, k *key, cas []*cert) error {
+	return a.put(s, &content{certs: certs, key: k, cas: cas})
+}
+
+// put is write for any content, which is the Secret's from then on.
+func (a *apiServer) put(s *secret, fresh *content) error {
 	s.revision++
-	s.content = &content{
-		secret: s.name, revision: s.revision, written: a.world.now,
-		certs: certs, key: k, cas: cas,
-	}
+	fresh.secret, fresh.revision, fresh.written = s.name, s.revision, a.world.now
+	s.content = fresh
 	if !s.content.torn() {
 		s.paired = s.content
 	}
@@ -98,7 +102,10 @@ func writeRow(s *secret, now time.Duration) record.Span {
 	}
 	if s.content != nil {
 		row.Own = s.content.generation(s.content.cas)
-		row.NotBefore, row.NotAfter = s.content.certs[0].notBefore, s.content.certs[0].notAfter
+		row.NotBefore, row.NotAfter = s.content.validity()
+		if s.content.ring != nil {
+			row.Detail = s.content.ring.String()
+		}
 	} else {
 		row.Detail = "deleted"
 	}
@@ -108,6 +115,9 @@ func writeRow(s *secret, now time.Duration) record.Span {
 func (a *apiServer) changed(s *secret) error {
 	if s.owner != nil {
 		s.owner.secretChanged()
+	}
+	if s.rotated != nil && a.world.open {
+		s.rotated.schedule(a.world.now + reconcileTime)
 	}
 	if s.content == nil {
 		return nil

@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -55,7 +56,11 @@ func BenchmarkThousandInTrouble(b *testing.B) {
 
 func benchmark(b *testing.B, s setup) {
 	b.Helper()
-	plan := s.plan()
+	run(b, s.plan())
+}
+
+func run(b *testing.B, plan scenarios.Plan) {
+	b.Helper()
 	backend := sim.New() // keeps its keys, as one process running many scenarios does
 	b.ReportAllocs()
 	for b.Loop() {
@@ -63,4 +68,13 @@ func benchmark(b *testing.B, s setup) {
 		require.NoError(b, harness.Run(b.Context(), plan, backend, &rows, nil))
 		b.ReportMetric(float64(rows), "rows/op")
 	}
+}
+
+// BenchmarkThousandVerifiers is 1,000 verifiers of the tokens of two issuers, half of them with a
+// mounted key ring and half with a JWKS, with daily rotation for 30 virtual days.
+func BenchmarkThousandVerifiers(b *testing.B) {
+	s := safe()
+	s.edit = strings.NewReplacer("replicas: 4", "replicas: 500", "horizon: 1h", "horizon: 720h",
+		"spec: {generate", "spec: {every: 24h, generate", "maxAge: 2m", "maxAge: 10m")
+	run(b, s.plan(b))
 }

@@ -16,6 +16,10 @@ type group struct {
 	policy    credential.Policy
 	read      credential.Settings
 	tls       handshake.Settings
+	tokens    *scenarios.TokenGroup // nil for peers
+	from      *group                // whose JWKS its pods fetch, nil if they do not
+	published bool                  // its pods' keys are fetched by others
+	pods      []*pod
 	dials     map[*group]bool // groups that its pods connect to
 	dialledBy map[*group]bool
 }
@@ -38,6 +42,7 @@ type classKey struct {
 	group   *group
 	skew    time.Duration
 	broken  credential.Problem // why no context could be built; "" when one was
+	token   heldToken          // that calls are made with, of issuers
 	trouble *trouble           // of its network, nil without one
 }
 

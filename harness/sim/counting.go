@@ -242,7 +242,7 @@ func (t *traffic) cut(s *stream, end time.Duration) error {
 		return nil
 	}
 	return t.world.emit(record.Span{
-		Kind: record.Handshake, From: first, To: last, Count: n,
+		Kind: s.kind(), From: first, To: last, Count: n,
 		Source: s.source.plan.Name, Outcome: record.OK,
 		Latency: t.latency.histogram(s.source.class.handshakeTime(), 0, n),
 	})
@@ -295,7 +295,7 @@ func (t *traffic) skipped(s *stream) error {
 		return nil
 	}
 	return t.world.emit(record.Span{
-		Kind: record.Handshake, From: first, To: last, Count: n,
+		Kind: s.kind(), From: first, To: last, Count: n,
 		Source: s.source.plan.Name, Outcome: record.Skipped, Detail: s.source.why,
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	rotator "github.com/certquake/certquake/clusters/rotator/api"
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
 )
@@ -38,6 +39,9 @@ func (w *world) inspect() []string {
 		}
 		if p.behind() {
 			i.note("%s is behind and nothing is scheduled", p.plan.Name)
+		}
+		if p.fetches() && p.up && p.keys.calm && !p.calm() {
+			i.note("%s will not look for keys again", p.plan.Name)
 		}
 	}
 	return i.wrong
@@ -86,7 +90,11 @@ func (w *world) judge(source, target *pod) (record.Outcome, error) {
 	case !target.up:
 		return record.Unreachable, nil
 	}
-	v, err := w.oracle.handshake(context.Background(), source.class, target.class, w.now)
+	judge := w.oracle.handshake
+	if source.group.tokens != nil {
+		judge = w.oracle.request
+	}
+	v, err := judge(context.Background(), source.class, target.class, w.now)
 	return v.outcome, err
 }
 
@@ -104,9 +112,15 @@ func (p *pod) behind() bool {
 }
 
 // TestInvariants drives random plans event by event.
-func TestInvariants(t *testing.T) {
+func TestInvariants(t *testing.T) { keepInvariants(t, anyPlan) }
+
+// TestTokenInvariants is the same for random plans of tokens.
+func TestTokenInvariants(t *testing.T) { keepInvariants(t, anyTokenPlan) }
+
+func keepInvariants(t *testing.T, draw func(*rapid.T) scenarios.Plan) {
+	t.Helper()
 	rapid.Check(t, func(rt *rapid.T) {
-		plan := anyPlan(rt)
+		plan := draw(rt)
 		opened, err := New().Open(t.Context(), plan, discard{})
 		if err != nil {
 			rt.Fatal(err)
@@ -191,6 +205,85 @@ func anyPlan(rt *rapid.T) scenarios.Plan {
 	}
 	slices.SortStableFunc(plan.Actions, func(a, b scenarios.Action) int { return int(a.At - b.At) })
 	return plan
+}
+
+// anyTokenPlan takes a library scenario of tokens and draws settings and faults anew.
+func anyTokenPlan(rt *rapid.T) scenarios.Plan {
+	scenario, err := scenarios.Open("jwt-rotation", nil)
+	if err != nil {
+		rt.Fatal(err)
+	}
+	plan, err := scenario.Plan(rapid.Uint64().Draw(rt, "seed"))
+	if err != nil {
+		rt.Fatal(err)
+	}
+	plan.Horizon, plan.Actions = 40*time.Minute, nil
+	duration := func(name string, least, most time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(least), int64(most)).Draw(rt, name))
+	}
+	rotating := &plan.World.RotatingSecrets[0].Spec
+	for _, d := range []**rotator.Duration{&rotating.PromoteAfter, &rotating.RetireAfter} {
+		*d = new(rotator.Duration(duration("wait", 0, 10*time.Minute).String()))
+	}
+	for i := range plan.Tokens {
+		g := &plan.Tokens[i]
+		g.Leeway = duration("leeway", 0, 2*time.Minute)
+		if g.Policy != "" {
+			g.Every = duration("every", time.Second, 5*time.Minute)
+		}
+		if g.Role == scenarios.Issues {
+			g.TTL = duration("ttl", 5*time.Second, 10*time.Minute)
+			g.Reuse = duration("reuse", time.Second, g.TTL)
+		}
+	}
+	some := duration("age", time.Second, 10*time.Minute)
+	plan.TokensOf("edge").JWKS = new(rapid.SampledFrom([]scenarios.JWKSGroup{
+		{From: "auth", Kind: "max-age", MaxAge: some},
+		{From: "auth", Kind: "max-age", MaxAge: some, DropStale: true, Retry: time.Second},
+		{From: "auth", Kind: "refetch-on-unknown"},
+		{From: "auth", Kind: "refetch-with-cooldown", Cooldown: some, MaxAge: time.Hour},
+		{From: "auth", Kind: "background", Interval: some},
+	}).Draw(rt, "jwks"))
+	for i := range rapid.IntRange(1, 9).Draw(rt, "faults") {
+		fault := anyKeyFault(rt, plan)
+		fault.ID, fault.Fault = strconv.Itoa(i), i
+		fault.At = duration("at", 0, 30*time.Minute)
+		plan.Actions = append(plan.Actions, fault)
+	}
+	slices.SortStableFunc(plan.Actions, func(a, b scenarios.Action) int { return int(a.At - b.At) })
+	return plan
+}
+
+func anyKeyFault(rt *rapid.T, plan scenarios.Plan) scenarios.Action {
+	secrets := []string{plan.Tokens[0].Secret}
+	pods := []string{rapid.SampledFrom(plan.Pods).Draw(rt, "pod").Name}
+	node := rapid.SampledFrom(plan.Nodes).Draw(rt, "node")
+	some := time.Duration(rapid.Int64Range(1, int64(5*time.Minute)).Draw(rt, "some"))
+	return rapid.SampledFrom([]scenarios.Action{
+		{Verb: scenarios.RotateKeys, Secrets: secrets},
+		{Verb: scenarios.RejectKey, Secrets: secrets},
+		{Verb: scenarios.ReplaceKeys, Secrets: secrets},
+		{Verb: scenarios.SpoilKeys, Secrets: secrets, Mode: scenarios.TwoPrimaries},
+		{Verb: scenarios.SpoilKeys, Secrets: secrets, Mode: scenarios.NoPrimary},
+		{Verb: scenarios.SpoilKeys, Secrets: secrets, Mode: scenarios.HalfWritten},
+		{Verb: scenarios.MendKeys, Secrets: secrets},
+		{Verb: scenarios.StopOperator},
+		{Verb: scenarios.StartOperator},
+		{Verb: scenarios.RemoveSecret, Secrets: secrets},
+		{Verb: scenarios.RestoreSecret, Secrets: secrets},
+		{Verb: scenarios.RestartPods, Pods: pods, Mode: "pod", Downtime: some},
+		{Verb: scenarios.RestartPods, Pods: pods, Mode: "container", Downtime: some},
+		{Verb: scenarios.SetClock, Pods: pods, Skew: some - 2*time.Minute},
+		{Verb: scenarios.PauseSync, Node: node.Name},
+		{Verb: scenarios.ResumeSync, Node: node.Name},
+		{Verb: scenarios.ConfigureKubelet, Node: node.Name, Kubelet: &node},
+		{Verb: scenarios.StopAPI},
+		{Verb: scenarios.StartAPI},
+		{Verb: scenarios.StopNode, Node: node.Name},
+		{Verb: scenarios.StartNode, Node: node.Name},
+		{Verb: scenarios.DisturbNetwork, Pods: pods, Network: anyTrouble(some)},
+		{Verb: scenarios.RestoreNetwork, Pods: pods},
+	}).Draw(rt, "fault")
 }
 
 // anyTrouble is a cut, a delay, a loss, or none of them, by the duration.

@@ -45,6 +45,9 @@ const resumedTime = 280 * time.Microsecond
 // roundTrips is how many a dial takes: one of TCP, one of TLS 1.3 or two of TLS 1.2, and one of the
 // confirming byte.
 func (g *group) roundTrips() int {
+	if g.tokens != nil {
+		return callTrips
+	}
 	if g.plan.MaxVersion < tls.VersionTLS13 {
 		return 4
 	}
@@ -53,6 +56,9 @@ func (g *group) roundTrips() int {
 
 // handshakeTime is that of the dials of the class.
 func (c *class) handshakeTime() time.Duration {
+	if tokens := c.group.tokens; tokens != nil {
+		return callTrips*roundTrip + verifyTime(tokens.Algorithm)
+	}
 	return handshakeTime(c.group, c.content.certs[0].key.algorithm)
 }
 

@@ -208,7 +208,7 @@ func (r *run) add(at time.Duration) {
 // peer knows nothing.
 func (f *strand) row(source *pod, r run, outcome record.Outcome) record.Span {
 	row := record.Span{
-		Kind: record.Handshake, From: r.first, To: r.last, Count: r.n,
+		Kind: source.group.attempts(), From: r.first, To: r.last, Count: r.n,
 		Source: source.plan.Name, Peer: f.target.plan.Name, Outcome: outcome,
 	}
 	switch outcome { //nolint:exhaustive // all others are failures that an end decided

@@ -33,6 +33,7 @@ type oracle struct {
 	pool  keyPool
 	audit Audit
 
+	keys       materialPool
 	loads      map[string]credential.Problem
 	handshakes map[string]verdict
 	uses       int // of remembered handshakes
@@ -41,9 +42,9 @@ type oracle struct {
 	buffer     []byte
 }
 
-func newOracle(start time.Time, pool keyPool, audit Audit) *oracle {
+func newOracle(start time.Time, pool keyPool, keys materialPool, audit Audit) *oracle {
 	return &oracle{
-		start: start, pool: pool, audit: audit,
+		start: start, pool: pool, keys: keys, audit: audit,
 		loads: map[string]credential.Problem{}, handshakes: map[string]verdict{},
 	}
 }
@@ -58,7 +59,13 @@ func (o *oracle) load(c *content, g *group) (credential.Problem, error) {
 	if problem, ok := o.loads[string(shape.bytes)]; ok {
 		return problem, nil
 	}
-	_, problem, err := o.read(newMint(o.pool, o.start), c, g)
+	var problem credential.Problem
+	var err error
+	if g.tokens != nil {
+		_, problem, err = o.readRing(newRingMint(o.keys), c.ring, g)
+	} else {
+		_, problem, err = o.read(newMint(o.pool, o.start), c, g)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -111,7 +118,7 @@ func (o *oracle) handshake(
 	until := shape.until(now, client.skew, server.skew)
 	if known, ok := o.handshakes[key]; ok {
 		known.until = until
-		return known, o.recheck(ctx, known, client, server, now)
+		return known, o.recheck(ctx, known, o.execute, client, server, now)
 	}
 	found, err := o.execute(ctx, client, server, now)
 	if err != nil {
@@ -122,17 +129,21 @@ func (o *oracle) handshake(
 	return found, nil
 }
 
+// executed has real code judge an attempt of two classes.
+type executed func(ctx context.Context, from, to *class, now time.Duration) (verdict, error)
+
 // recheck executes a sampled share of the remembered verdicts again, with the very certificates and
 // the very time that the memory stands in for.
 func (o *oracle) recheck(
-	ctx context.Context, known verdict, client, server *class, now time.Duration,
+	ctx context.Context, known verdict, execute executed, client, server *class,
+	now time.Duration,
 ) error {
 	o.uses++
 	if o.audit.Every == 0 || o.audited >= o.audit.Max || o.uses%o.audit.Every != 0 {
 		return nil
 	}
 	o.audited++
-	again, err := o.execute(ctx, client, server, now)
+	again, err := execute(ctx, client, server, now)
 	if err != nil {
 		return err
 	}
@@ -193,6 +204,9 @@ type shape struct {
 	bytes []byte
 	certs []*cert
 	keys  []*key
+
+	ids      []string
+	ringKeys []*ringKey
 }
 
 func newShape(buffer []byte) shape { return shape{bytes: buffer} }
@@ -200,6 +214,10 @@ func newShape(buffer []byte) shape { return shape{bytes: buffer} }
 func (s *shape) number(n int) { s.bytes = binary.AppendVarint(s.bytes, int64(n)) }
 
 func (s *shape) content(c *content) {
+	if c.ring != nil {
+		s.ring(c.ring)
+		return
+	}
 	s.certList(c.certs)
 	s.key(c.key)
 	s.certList(c.cas)

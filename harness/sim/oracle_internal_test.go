@@ -21,8 +21,10 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func ends(t *testing.T) (one, other, stranger *class) {
 	t.Helper()
 	g := newGroup(0, scenarios.PeerGroup{
-		Workload: "peers", ServerName: "peers", Policy: "start-up", Pinned: true,
-		Trust: "bundle", PairCheck: "match", Chain: "file", PeerRule: "none",
+		Consumer: scenarios.Consumer{
+			Workload: "peers", Policy: "start-up", Pinned: true,
+		},
+		ServerName: "peers", Trust: "bundle", PairCheck: "match", Chain: "file", PeerRule: "none",
 		MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13,
 	})
 	w := &world{plan: scenarios.Plan{Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}}
@@ -65,7 +67,7 @@ func ends(t *testing.T) (one, other, stranger *class) {
 }
 
 func newTestOracle(audit Audit) *oracle {
-	return newOracle(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), keyPool{}, audit)
+	return newOracle(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), keyPool{}, materialPool{}, audit)
 }
 
 func TestVerdictsAreExecutedOncePerShape(t *testing.T) {

@@ -15,14 +15,16 @@ func needsAPI(action scenarios.Action) bool {
 	switch action.Verb {
 	case scenarios.Reissue, scenarios.PublishTrust, scenarios.RemoveSecret,
 		scenarios.RestoreSecret, scenarios.TrimBundle, scenarios.WriteTornPair,
-		scenarios.RestorePair:
+		scenarios.RestorePair, scenarios.RotateKeys, scenarios.RejectKey, scenarios.ReplaceKeys,
+		scenarios.SpoilKeys, scenarios.MendKeys:
 		return true
 	case scenarios.RestartPods:
 		return action.Mode != restartKill && action.Mode != restartContainer
 	case scenarios.PauseSync, scenarios.ResumeSync, scenarios.ConfigureKubelet, scenarios.SetClock,
 		scenarios.StopIssuer, scenarios.StartIssuer, scenarios.StopAPI, scenarios.StartAPI,
 		scenarios.StopWebhook, scenarios.StartWebhook, scenarios.StopNode, scenarios.StartNode,
-		scenarios.DisturbNetwork, scenarios.RestoreNetwork:
+		scenarios.DisturbNetwork, scenarios.RestoreNetwork, scenarios.StopOperator,
+		scenarios.StartOperator:
 		return false
 	}
 	return false
@@ -63,6 +65,7 @@ func (w *world) startAPI() error {
 	}
 	w.api.down = false
 	w.manager.goOn()
+	w.operator.goOn()
 	for _, planned := range w.plan.Nodes {
 		if err := w.nodes[planned.Name].apiReturned(); err != nil {
 			return err

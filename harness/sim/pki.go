@@ -47,19 +47,31 @@ type content struct {
 	certs    []*cert // tls.crt, leaf first
 	key      *key    // tls.key
 	cas      []*cert // ca.crt
+	ring     *ring   // keys with ids, in place of all that
 }
 
 // equal reports whether both hold the same files.
 func (c *content) equal(other *content) bool {
 	return c.key == other.key && slices.Equal(c.certs, other.certs) &&
-		slices.Equal(c.cas, other.cas)
+		slices.Equal(c.cas, other.cas) && c.ring.equal(other.ring)
 }
 
 // torn reports whether the key is not the leaf's.
-func (c *content) torn() bool { return c.key != c.certs[0].key }
+func (c *content) torn() bool { return len(c.certs) > 0 && c.key != c.certs[0].key }
+
+// validity returns the bounds of the leaf's, zero without one.
+func (c *content) validity() (notBefore, notAfter time.Duration) {
+	if len(c.certs) == 0 {
+		return 0, 0
+	}
+	return c.certs[0].notBefore, c.certs[0].notAfter
+}
 
 // generation names the content, with the first trusted CAs as a reader takes them.
 func (c *content) generation(trusted []*cert) *record.Generation {
+	if c.ring != nil {
+		return c.ring.generation(c.secret)
+	}
 	issuer := c.certs[0].issuer
 	if issuer == nil {
 		issuer = c.certs[0]

@@ -104,9 +104,12 @@ func (s setup) plan() scenarios.Plan {
 		Start: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
 		World: world(s.duration, s.renewBefore),
 		Peers: []scenarios.PeerGroup{{
-			Workload: "peers", Namespace: "default", Secret: leafSecret,
-			Policy: policy, Every: s.ttl, Pinned: true, Trust: s.trust, PairCheck: "match",
-			Chain: "file", PeerRule: "shared-subject", ServerName: "peers.example.com",
+			Consumer: scenarios.Consumer{
+				Workload: "peers", Namespace: "default", Secret: leafSecret,
+				Policy: policy, Every: s.ttl, Pinned: true,
+			},
+			Trust: s.trust, PairCheck: "match", Chain: "file",
+			PeerRule: "shared-subject", ServerName: "peers.example.com",
 			MinVersion: tls.VersionTLS12, MaxVersion: tls.VersionTLS13,
 			Associations: "ring", Retry: time.Second,
 		}},

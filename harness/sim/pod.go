@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
@@ -35,6 +36,11 @@ type pod struct {
 	syncPending bool
 	syncSeq     int // invalidates scheduled syncs
 
+	token   heldToken  // of an issuer
+	signSeq int        // invalidates scheduled signings
+	keys    *fetched   // of a verifier that mounts none
+	dice    *rand.Rand // of whom it asks for them
+
 	volume   projection
 	previous projection // the one before, for reads that straddle a swap
 
@@ -67,6 +73,9 @@ func (p *pod) begin() error {
 		dice: scenarios.Rand(w.plan.Seed, "kubelet/"+p.plan.Name+"/resync"),
 	}
 	p.volume = projection{content: p.mount.secret.content}
+	if p.fetches() {
+		return p.beginFetching(p.plan.KeysAge)
+	}
 	if err := p.load(0, p.volume.content, credential.Seen{Demand: true}); err != nil {
 		return err
 	}
@@ -146,6 +155,9 @@ func (p *pod) scheduleReload() {
 
 // demandChanged is called when connections that were not made before begin to ask for contexts.
 func (p *pod) demandChanged() {
+	if p.up && p.fetches() {
+		p.scheduleFetch()
+	}
 	if p.up && p.volume.unread && !p.straddled {
 		p.scheduleReload()
 	}
@@ -212,7 +224,24 @@ func (p *pod) load(now time.Duration, c *content, seen credential.Seen) error {
 	if problem == "" && c == p.volume.content {
 		p.used = c
 	}
-	return p.become(classKey{c, p.group, p.skew, problem, p.trouble})
+	if p.group.issues() && p.token.key == nil && problem == "" {
+		p.sign(c, p.firstSigned()) // who calls has waited for it
+	}
+	if err := p.become(p.key(c, problem)); err != nil {
+		return err
+	}
+	if p.group.issues() && p.token.key != nil {
+		p.scheduleSigning()
+	}
+	return nil
+}
+
+// key returns what the pod has in common with others that use the content.
+func (p *pod) key(c *content, problem credential.Problem) classKey {
+	return classKey{
+		content: c, group: p.group, skew: p.skew, broken: problem, token: p.token,
+		trouble: p.trouble,
+	}
 }
 
 // reloadRow tells of a read. A generation that the pod used already, as after a restart, is no
@@ -221,8 +250,8 @@ func (p *pod) reloadRow(now time.Duration, c *content, problem credential.Proble
 	row := record.Span{
 		Kind: record.Reload, From: c.written, Projected: p.volume.at, To: now,
 		Source: p.plan.Name, Outcome: record.OK, Own: c.generation(p.trusted(c)),
-		NotBefore: c.certs[0].notBefore, NotAfter: c.certs[0].notAfter,
 	}
+	row.NotBefore, row.NotAfter = c.validity()
 	if p.used != nil && p.used.equal(c) || c != p.volume.content {
 		row.From, row.Projected = now, now
 	}
@@ -248,6 +277,12 @@ func (p *pod) become(k classKey) error {
 		return nil
 	}
 	p.join(k)
+	if w.open {
+		p.publishedAnew()
+	}
+	if p.fetches() && w.open {
+		p.scheduleFetch()
+	}
 	return w.traffic.moved(p, old)
 }
 
@@ -255,7 +290,11 @@ func (p *pod) become(k classKey) error {
 func (p *pod) join(k classKey) {
 	classes := &p.node.world.classes
 	classes.leave(p)
-	classes.join(p, k, k.content.generation(p.trusted(k.content)))
+	own := k.content.generation(p.trusted(k.content))
+	if k.token.key != nil {
+		own.Leaf = keyNames(k.content.secret, []string{k.token.kid})
+	}
+	classes.join(p, k, own)
 }
 
 // setSkew sets the process clock off. The reload policy counts on the monotonic clock and does not
@@ -321,6 +360,15 @@ func (p *pod) end(action, why string, fresh bool) error {
 	p.gone, p.restart, p.straddled = fresh, action, false
 	p.epoch++
 	p.reloadSeq++
+	p.signSeq++
+	p.token = heldToken{}
+	if p.fetches() {
+		p.keys.seq++
+		if err := p.tellFetches(); err != nil {
+			return err
+		}
+	}
+	p.publishedAnew()
 	return w.traffic.moved(p, old)
 }
 
@@ -371,6 +419,14 @@ func (p *pod) start() error {
 	if p.gone {
 		p.mountAnew()
 	}
+	if p.fetches() {
+		if err := p.beginFetching(0); err != nil {
+			return err
+		}
+		action := p.restart
+		p.restart = ""
+		return w.prove(action, p.plan.Name, "a new process runs")
+	}
 	// The first connection makes the process read; it comes at once, if any does.
 	if err := p.load(w.now, p.volume.content, credential.Seen{Demand: true}); err != nil {
 		return err
@@ -387,7 +443,7 @@ func (p *pod) mountAnew() {
 	p.gone = false
 	p.resyncs.restart(now)
 	p.previous = projection{}
-	p.volume = projection{content: p.mount.secret.content, at: now, unread: true}
+	p.volume = projection{content: p.mount.secret.content, at: now, unread: !p.fetches()}
 	if p.node.plan.ChangeDetection == scenarios.Cache {
 		p.mount.fetch()
 	}

@@ -14,7 +14,13 @@ func (w *world) begin() error {
 		return err
 	}
 	w.manager = manager
+	if w.operator, err = newOperator(w, w.plan.World.RotatingSecrets); err != nil {
+		return err
+	}
 	if err := manager.issueAll(); err != nil {
+		return err
+	}
+	if err := w.operator.begin(); err != nil {
 		return err
 	}
 	for _, planned := range w.plan.Nodes {
@@ -26,7 +32,18 @@ func (w *world) begin() error {
 	w.traffic.addStreams(w.plan, byWorkload)
 	w.traffic.addAssociations(w.plan, byWorkload)
 	for _, p := range w.pods {
+		if p.fetches() {
+			continue
+		}
 		if err := p.begin(); err != nil {
+			return err
+		}
+	}
+	for _, p := range w.pods {
+		if !p.fetches() {
+			continue
+		}
+		if err := p.begin(); err != nil { // from issuers that are up
 			return err
 		}
 	}
@@ -40,12 +57,27 @@ func (w *world) addPods() map[string][]*pod {
 	for i, planned := range w.plan.Peers {
 		groups[planned.Workload] = newGroup(i, planned)
 	}
+	for i := range w.plan.Tokens {
+		planned := &w.plan.Tokens[i]
+		groups[planned.Workload] = newTokenGroup(len(w.plan.Peers)+i, planned)
+	}
+	for _, g := range groups {
+		if g.tokens != nil && g.tokens.JWKS != nil {
+			g.from = groups[g.tokens.JWKS.From]
+			g.from.published = true
+		}
+	}
 	byWorkload := map[string][]*pod{}
 	for i, planned := range w.plan.Pods {
 		p := &pod{
 			plan: planned, index: i, node: w.nodes[planned.Node], group: groups[planned.Workload],
 		}
-		p.mount = p.node.mount(w.api.secret(p.group.plan.Secret))
+		mounted := w.api.secret(p.group.plan.Secret)
+		if p.fetches() {
+			mounted = w.noContent()
+		}
+		p.group.pods = append(p.group.pods, p)
+		p.mount = p.node.mount(mounted)
 		p.mount.pods = append(p.mount.pods, p)
 		p.node.pods = append(p.node.pods, p)
 		w.pods = append(w.pods, p)

@@ -26,6 +26,7 @@ const Name = "sim"
 type Backend struct {
 	audit Audit
 	pool  keyPool
+	keys  materialPool
 }
 
 // Option changes how a Backend works.
@@ -37,7 +38,9 @@ func WithAudit(audit Audit) Option { return func(b *Backend) { b.audit = audit }
 
 // New returns a simulator.
 func New(options ...Option) *Backend {
-	b := &Backend{audit: Audit{Every: 251, Max: 16}, pool: keyPool{}}
+	b := &Backend{
+		audit: Audit{Every: 251, Max: 16}, pool: keyPool{}, keys: materialPool{},
+	}
 	for _, apply := range options {
 		apply(b)
 	}
@@ -72,6 +75,16 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 		problems = append(problems, fmt.Errorf("%w: start %s is not on a whole second",
 			harness.ErrUnsupported, plan.Start.Format(time.RFC3339Nano)))
 	}
+	if _, err := newOperator(w, plan.World.RotatingSecrets); err != nil {
+		problems = append(problems, fmt.Errorf("%w: %w", harness.ErrUnsupported, err))
+	}
+	for _, g := range plan.Tokens {
+		if s := w.api.secrets[g.Secret]; g.JWKS == nil && (s == nil || s.rotated == nil) {
+			problems = append(problems, fmt.Errorf(
+				"%w: workload %s: no RotatingSecret makes Secret %s",
+				harness.ErrUnsupported, g.Workload, g.Secret))
+		}
+	}
 	for _, g := range plan.Peers {
 		if s := w.api.secrets[g.Secret]; s == nil || s.owner == nil {
 			problems = append(problems, fmt.Errorf(
@@ -89,7 +102,7 @@ func (b *Backend) Open(
 ) (harness.World, error) {
 	w := &world{
 		plan: plan, sink: sink,
-		oracle:  newOracle(plan.Start, b.pool, b.audit),
+		oracle:  newOracle(plan.Start, b.pool, b.keys, b.audit),
 		classes: classes{live: map[classKey]*class{}},
 		nodes:   map[string]*node{},
 		byName:  map[string]*pod{},
@@ -110,18 +123,19 @@ const cancelEvery = 1024
 // world is one simulated cluster. It implements harness.World.
 type world struct {
 	clock
-	plan    scenarios.Plan
-	sink    record.Sink
-	api     *apiServer
-	manager *certManager
-	nodes   map[string]*node
-	pods    []*pod
-	byName  map[string]*pod
-	classes classes
-	oracle  *oracle
-	traffic *traffic
-	faults  map[int]*faultQueue
-	open    bool // set up: from now on changes matter to traffic
+	plan     scenarios.Plan
+	sink     record.Sink
+	api      *apiServer
+	manager  *certManager
+	operator *operator
+	nodes    map[string]*node
+	pods     []*pod
+	byName   map[string]*pod
+	classes  classes
+	oracle   *oracle
+	traffic  *traffic
+	faults   map[int]*faultQueue
+	open     bool // set up: from now on changes matter to traffic
 }
 
 // wall returns the virtual wall-clock time of an offset.
@@ -156,6 +170,12 @@ func (w *world) Close(context.Context) error {
 		if err := p.noteUnread(); err != nil {
 			return err
 		}
+		if p.fetches() && p.up {
+			p.catchUpFetches()
+			if err := p.tellFetches(); err != nil {
+				return err
+			}
+		}
 		if p.up {
 			continue
 		}
@@ -176,9 +196,13 @@ func (w *world) verdict(from, to *class) (verdict, error) {
 	if v, ok := from.peers[to]; ok && w.now < v.until {
 		return v, nil
 	}
-	v, err := w.oracle.handshake(context.Background(), from, to, w.now)
+	judge := w.oracle.handshake
+	if from.group.tokens != nil {
+		judge = w.oracle.request
+	}
+	v, err := judge(context.Background(), from, to, w.now)
 	if err != nil {
-		return verdict{}, fmt.Errorf("judge a handshake: %w", err)
+		return verdict{}, fmt.Errorf("judge an attempt: %w", err)
 	}
 	v = v.over(between(from.trouble, to.trouble), from)
 	from.peers[to] = v

@@ -48,6 +48,17 @@ type strand struct {
 	far     *record.Generation
 }
 
+// kind is of the stream's rows.
+func (s *stream) kind() record.Kind { return s.source.group.attempts() }
+
+// attempts is the kind of what the group's pods attempt.
+func (g *group) attempts() record.Kind {
+	if g.tokens != nil {
+		return record.Request
+	}
+	return record.Handshake
+}
+
 // period is the time between two attempts at the same target.
 func (s *stream) period() time.Duration { return time.Duration(len(s.targets)) * s.plan.Every }
 

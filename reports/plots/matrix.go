@@ -14,8 +14,12 @@ import (
 type Matrix struct {
 	Title   string
 	Caption string
-	Names   []string
+	Names   []string // of the rows
 	Cells   [][]Cell // by row, then column
+	// Columns are the names of the columns. Nil is Names.
+	Columns []string `json:",omitempty"`
+	// Verbs say what the pod of a row does, and what is done to that of a column. Nil is dialling.
+	Verbs *[2]string `json:",omitempty"`
 }
 
 // Cell is one ordered pair, or the pairs between two groups of pods.
@@ -28,12 +32,17 @@ type Cell struct {
 // Draw draws the matrix.
 func (m Matrix) Draw() (Picture, error) {
 	p := newPlot()
-	n := float64(len(m.Names))
-	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, n-0.5, -0.5, n-0.5
+	n, wide := float64(len(m.Names)), float64(len(m.columns()))
+	p.X.Min, p.X.Max, p.Y.Min, p.Y.Max = -0.5, wide-0.5, -0.5, n-0.5
 	p.X.Label.Text, p.Y.Label.Text = "is dialled", "dials"
-	columns, rows := make([]plot.Tick, 0, len(m.Names)), make([]plot.Tick, 0, len(m.Names))
-	for i, name := range m.Names {
+	if m.Verbs != nil {
+		p.X.Label.Text, p.Y.Label.Text = m.Verbs[1], m.Verbs[0]
+	}
+	columns, rows := make([]plot.Tick, 0, len(m.columns())), make([]plot.Tick, 0, len(m.Names))
+	for i, name := range m.columns() {
 		columns = append(columns, plot.Tick{Value: float64(i), Label: name})
+	}
+	for i, name := range m.Names {
 		rows = append(rows, plot.Tick{Value: n - 1 - float64(i), Label: name})
 	}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.ConstantTicks(columns), plot.ConstantTicks(rows)
@@ -47,9 +56,17 @@ func (m Matrix) Draw() (Picture, error) {
 	p.X.Padding = 7
 	names := m.longest() + 40 // labels, axis titles and margins beside the cells
 	f := frame{title: m.Title, caption: m.Caption, plot: p, legend: m.legend()}
-	f.width = min(max(vg.Length(n)*cellMax+names, widthMin), full)
-	f.height = min(vg.Length(n)*cellMax, f.width-names) + names + 70
+	f.width = min(max(vg.Length(wide)*cellMax+names, widthMin), full)
+	f.height = min(vg.Length(n)*cellMax, (f.width-names)*vg.Length(n/wide)) + names + 70
 	return f.draw()
+}
+
+// columns returns the names of the columns.
+func (m Matrix) columns() []string {
+	if m.Columns != nil {
+		return m.Columns
+	}
+	return m.Names
 }
 
 const (
@@ -62,7 +79,7 @@ const (
 func (m Matrix) longest() vg.Length {
 	letters := style(8.5, ink())
 	var longest vg.Length
-	for _, name := range m.Names {
+	for _, name := range slices.Concat(m.columns(), m.Names) {
 		longest = max(longest, letters.Width(name))
 	}
 	return longest

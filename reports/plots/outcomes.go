@@ -1,6 +1,7 @@
 package plots
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -16,6 +17,8 @@ type Outcomes struct {
 	Window  Window
 	Layers  []Layer
 	Marks   []Mark
+	// Attempts is what they are attempts at, in the plural. Empty is new connections.
+	Attempts string `json:",omitempty"`
 }
 
 // Layer is one outcome's attempts per second, in bins of equal width over the window.
@@ -30,7 +33,7 @@ func (o Outcomes) Draw() (Picture, error) {
 	axis := o.Window.axis()
 	axis.set(&p.X, o.Window)
 	p.Y.Min, p.Y.Max = 0, 1.3*math.Max(o.peak(), 1e-9) // room for the labels of marks
-	p.Y.Label.Text = "new connections per second"
+	p.Y.Label.Text = cmp.Or(o.Attempts, "new connections") + " per second"
 	p.Y.Tick.Marker = below{limit: 1.02 * o.peak()}
 	p.Add(grid{}, stack{o, axis}, marks{axis, o.Marks})
 	f := frame{

@@ -18,6 +18,9 @@ type Propagation struct {
 	Law      []Point // the predicted one, ascending; may be empty
 	Bound    float64 // seconds, 0 for none
 	Count    string  // of the sample, for the legend
+	// Fetched is a second sample that the law is not about: keys that were fetched, not mounted.
+	Fetched      []Point `json:",omitempty"`
+	FetchedCount string  `json:",omitempty"`
 }
 
 // Point is the share of propagations that took at most the given seconds.
@@ -47,6 +50,10 @@ func (d Propagation) Draw() (Picture, error) {
 		p.Add(line(d.Measured, measured, false))
 		f.legend = append(f.legend, entry{label: d.Count, fill: measured, line: true})
 	}
+	if fetched := rgb(0x009e73); len(d.Fetched) > 0 {
+		p.Add(line(d.Fetched, fetched, false))
+		f.legend = append(f.legend, entry{label: d.FetchedCount, fill: fetched, line: true})
+	}
 	if len(d.Law) > 0 {
 		p.Add(line(d.Law, law, true))
 		f.legend = append(f.legend,
@@ -57,7 +64,7 @@ func (d Propagation) Draw() (Picture, error) {
 
 func (d Propagation) longest() float64 {
 	longest := math.Max(d.Bound, 1)
-	for _, points := range [][]Point{d.Measured, d.Law} {
+	for _, points := range [][]Point{d.Measured, d.Fetched, d.Law} {
 		if n := len(points); n > 0 {
 			longest = math.Max(longest, points[n-1].Seconds)
 		}

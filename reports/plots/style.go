@@ -50,6 +50,18 @@ func outcomeColor(outcome string) color.Color {
 		return rgb(0x117733)
 	case "bad-certificate":
 		return rgb(0x661100)
+	case "unknown-kid":
+		return rgb(0xcc3311)
+	case "no-keys":
+		return rgb(0x004488)
+	case "no-primary":
+		return rgb(0x997700)
+	case "token-expired":
+		return rgb(0xee99aa)
+	case "token-not-yet-valid":
+		return rgb(0xeecc66)
+	case "token-refused":
+		return rgb(0x007788)
 	case "timeout":
 		return rgb(0x44aa99)
 	case "unreachable":

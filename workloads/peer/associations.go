@@ -15,16 +15,15 @@ import (
 type association struct {
 	target *Target
 	dialer *dialer
-	gate   *gate
 }
 
 // run keeps the association up until ctx is done, from an offset on. Attempts under way end with
 // the context of attempts.
 func (a *association) run(ctx, attempts context.Context, base time.Duration) {
-	clk, states := a.dialer.clock, a.dialer.metrics.associations
+	clk, states := a.dialer.kit.Clock, a.dialer.metrics.associations
 	states.WithLabelValues(stateDown).Inc()
 	defer states.WithLabelValues(stateDown).Dec()
-	for next := base; clk.sleep(ctx, next) && ctx.Err() == nil && a.gate.enter(next); {
+	for next := base; clk.Sleep(ctx, next) && ctx.Err() == nil && a.dialer.kit.Gate.Enter(next); {
 		conn := a.attempt(attempts, next)
 		if conn == nil {
 			next = a.after(next)
@@ -35,9 +34,9 @@ func (a *association) run(ctx, attempts context.Context, base time.Duration) {
 		hold(ctx, conn)
 		states.WithLabelValues(stateUp).Dec()
 		states.WithLabelValues(stateDown).Inc()
-		next = clk.offset()
+		next = clk.Offset()
 		if ctx.Err() != nil {
-			a.dropped(a.gate.end(), a.dialer.config.Pod)
+			a.dropped(a.dialer.kit.Gate.End(), a.dialer.config.Pod)
 			return
 		}
 		a.dropped(next, a.target.Pod)
@@ -46,13 +45,13 @@ func (a *association) run(ctx, attempts context.Context, base time.Duration) {
 
 // attempt makes the attempt due at an offset and tells of it. It returns nil when that failed.
 func (a *association) attempt(ctx context.Context, due time.Duration) *tls.Conn {
-	defer a.gate.leave()
+	defer a.dialer.kit.Gate.Leave()
 	conn, end := a.dialer.connect(ctx, a.target)
 	if conn == nil {
 		a.dialer.failed(record.Associate, a.target, due, end)
 		return nil
 	}
-	a.established(min(a.dialer.clock.offset(), a.gate.end()))
+	a.established(min(a.dialer.kit.Clock.Offset(), a.dialer.kit.Gate.End()))
 	return conn
 }
 
@@ -60,7 +59,7 @@ func (a *association) attempt(ctx context.Context, due time.Duration) *tls.Conn 
 func (a *association) after(last time.Duration) time.Duration {
 	retry := a.dialer.config.Retry
 	next := last + retry
-	if late := a.dialer.clock.offset() - next; late > 0 {
+	if late := a.dialer.kit.Clock.Offset() - next; late > 0 {
 		next += late + retry - 1 - (late-1)%retry // rounded up to a whole number of them
 	}
 	return next
@@ -68,14 +67,14 @@ func (a *association) after(last time.Duration) time.Duration {
 
 func (a *association) established(at time.Duration) {
 	a.dialer.metrics.handshake(record.Client, record.OK)
-	a.dialer.rows.tell(Row{Role: record.Client, Span: record.Span{
+	a.dialer.kit.Rows.Tell(Row{Role: record.Client, Span: record.Span{
 		Kind: record.Associate, From: at, To: at, Source: a.dialer.config.Pod,
 		Peer: a.target.Pod, Outcome: record.OK, Count: 1,
 	}})
 }
 
 func (a *association) dropped(at time.Duration, who string) {
-	a.dialer.rows.tell(Row{Span: record.Span{
+	a.dialer.kit.Rows.Tell(Row{Span: record.Span{
 		Kind: record.Drop, From: at, To: at, Source: a.dialer.config.Pod, Peer: a.target.Pod,
 		Detail: who + " ended",
 	}})

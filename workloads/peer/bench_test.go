@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/certquake/certquake/workloads/credential"
+	"github.com/certquake/certquake/workloads/internal/process"
 )
 
 // BenchmarkDial compares canary dials as a peer makes them, with everything around them, against
@@ -57,24 +58,28 @@ func benchmarkPeer(b *testing.B, dir, address string) {
 	b.Helper()
 	c := Config{
 		Pod: "a", Mount: dir, Horizon: time.Hour, Deadline: 5 * time.Second,
-		Policy:  credential.Policy{Kind: credential.LazyTTL, Every: time.Minute},
-		Streams: []Stream{{Targets: []Target{{"b", address, "peer.test"}}, Every: time.Second}},
+		Policy: credential.Policy{Kind: credential.LazyTTL, Every: time.Minute},
+		Streams: []Stream{{
+			Targets: []Target{{Pod: "b", Address: address, ServerName: "peer.test"}},
+			Every:   time.Second,
+		}},
 	}
-	p := newProcess(b.Context(), c, io.Discard, io.Discard)
-	defer p.rows.close()
-	p.clock.begin(time.Now())
-	p.credentials.begin()
-	s := p.streams[0]
+	kit, end := process.Began(c.settings(), io.Discard, io.Discard)
+	defer end()
+	p := newPeer(b.Context(), &c, kit)
+	p.Begin(b.Context())
+	good := &process.Successes{}
 	measure(b, func() {
-		due := p.clock.offset()
-		if !s.gate.enter(due) {
+		due := kit.Clock.Offset()
+		if !kit.Gate.Enter(due) {
 			b.Error("the gate is closed")
 			return
 		}
-		s.attempt(b.Context(), &s.plan.Targets[0], due)
+		defer kit.Gate.Leave()
+		p.Attempt(b.Context(), &c.Streams[0].Targets[0], due, good)
 	})
-	if b.Failed() || s.good.count != int64(b.N) {
-		b.Fatalf("%d of %d dials are ok", s.good.count, b.N)
+	if b.Failed() || good.Count() != int64(b.N) {
+		b.Fatalf("%d of %d dials are ok", good.Count(), b.N)
 	}
 }
 

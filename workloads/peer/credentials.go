@@ -5,12 +5,12 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/workloads/credential"
 	"github.com/certquake/certquake/workloads/handshake"
+	"github.com/certquake/certquake/workloads/internal/process"
 )
 
 // credentials is what the process holds: the cache over the mount, the context made of what the
@@ -18,11 +18,9 @@ import (
 // wait for each other in the cache anyway; so a row is told of the read that was.
 type credentials struct {
 	config  *Config
-	clock   *clock
-	rows    *rows
+	kit     *process.Kit
 	metrics *metrics
 	files   *reading
-	volume  *volume
 
 	mu       sync.Mutex
 	cache    *credential.Cache
@@ -30,19 +28,6 @@ type credentials struct {
 	context  *handshake.Context
 	holds    record.Generation    // what the process holds, good or not
 	shown    *credential.Material // by the metrics
-	told     told
-
-	// used names the last good credential, of this process or the one before it. It is written
-	// under the lock; who only reads it need not wait for a read of files.
-	used atomic.Pointer[record.Generation]
-}
-
-// told is what the last Reload row said.
-type told struct {
-	own     record.Generation
-	problem credential.Problem
-	version string // of the volume
-	ever    bool
 }
 
 // held is an answer to a demand: a context, or why there is none, and the name of what is held.
@@ -54,14 +39,15 @@ type held struct {
 
 // newCredentials reads nothing yet. Waits of ReadGap end early when ctx is done.
 func newCredentials(
-	ctx context.Context, c *Config, clk *clock, r *rows, m *metrics, v *volume,
+	ctx context.Context, c *Config, kit *process.Kit, m *metrics,
 ) *credentials {
 	files := &reading{
 		FS: os.DirFS(c.Mount), names: fileNames(c.Read.Files), gap: c.ReadGap, ctx: ctx,
-		began: v.reads,
+		began: kit.Volume.Reads,
 	}
+	kit.Volume.Names = projected(c.Read.Files)
 	return &credentials{
-		config: c, clock: clk, rows: r, metrics: m, volume: v, files: files,
+		config: c, kit: kit, metrics: m, files: files,
 		cache: credential.NewCache(files, c.Read, c.Policy),
 	}
 }
@@ -73,17 +59,6 @@ func (c *credentials) begin() {
 	c.files.forget()
 	_, _ = c.cache.Get(0) // its error is in the row and comes again on demand
 	c.took(true)
-}
-
-// resume takes note of a credential in use, such as by the process before this one.
-func (c *credentials) resume(used record.Generation) { c.used.Store(&used) }
-
-// lastUsed names the last good credential; it is zero if there was none.
-func (c *credentials) lastUsed() record.Generation {
-	if used := c.used.Load(); used != nil {
-		return *used
-	}
-	return record.Generation{}
 }
 
 // demand is a connection asking for a context. It blocks while the files are read.
@@ -117,7 +92,7 @@ func (c *credentials) notify() {
 func (c *credentials) poll(ctx context.Context) {
 	for c.config.Policy.Kind == credential.Poll {
 		next, _ := c.config.Policy.Next(c.cache.State())
-		if !c.clock.sleep(ctx, next-c.config.CacheAge) || ctx.Err() != nil {
+		if !c.kit.Clock.Sleep(ctx, next-c.config.CacheAge) || ctx.Err() != nil {
 			return
 		}
 		c.mu.Lock()
@@ -130,21 +105,18 @@ func (c *credentials) poll(ctx context.Context) {
 // the offsets by CacheAge, since a policy counts from its own 0 on. The caller holds the lock.
 func (c *credentials) ask(question func(now time.Duration)) {
 	c.files.forget()
-	question(c.clock.offset() + c.config.CacheAge)
+	question(c.kit.Clock.Offset() + c.config.CacheAge)
 	c.took(false)
 }
 
-// took follows up on a question: if the cache read, it tells of files or an outcome that are not
-// those told last. Other files may have the same content to this reader, such as a bundle of which
-// it trusts the first CA alone. The caller holds the lock.
+// took follows up on a question: if the cache read, it tells of that. The caller holds the lock.
 func (c *credentials) took(begin bool) {
 	if !c.files.opened {
 		return
 	}
 	defer c.files.forget() // keys are among what was seen
 	m, err := c.cache.Last()
-	seen, now := c.seen(m, err), told{ever: true, version: c.files.version}
-	now.own, now.problem = seen.own, problem(err)
+	seen := c.seen(m, err)
 	outcome := record.OK
 	if err != nil {
 		outcome = record.NoCredential
@@ -154,28 +126,15 @@ func (c *credentials) took(begin bool) {
 		c.holds = seen.own // else the last good one is kept
 	}
 	c.measure(m)
-	if now == c.told {
-		return
-	}
-	news := now.own != c.lastUsed() || c.told.ever && now.version != c.told.version
-	c.told = now
-	if err == nil && !c.files.mixed {
-		c.resume(now.own)
-	}
-	row := record.Span{
-		Kind: record.Reload, Source: c.config.Pod, Outcome: outcome, Detail: string(now.problem),
-		Own: &now.own,
-	}
-	if !begin {
-		row.To = c.clock.offset()
-		row.Projected = c.projected(row.To, news)
-		row.From = row.Projected
+	read := process.Reading{
+		Own: seen.own, Failed: err != nil, Problem: string(problem(err)),
+		Version: c.files.version, Since: c.files.since, Mixed: c.files.mixed,
 	}
 	if seen.leaf != nil {
-		row.NotBefore = c.clock.at(seen.leaf.NotBefore)
-		row.NotAfter = c.clock.at(seen.leaf.NotAfter)
+		read.NotBefore = c.kit.Clock.At(seen.leaf.NotBefore)
+		read.NotAfter = c.kit.Clock.At(seen.leaf.NotAfter)
 	}
-	c.rows.tell(Row{Span: row})
+	c.kit.Reloads.Tell(read, begin)
 }
 
 // seen names what the read saw: of a failed one what it could, or else what is known from before.
@@ -185,18 +144,9 @@ func (c *credentials) seen(m *credential.Material, err error) glimpse {
 	}
 	g := look(c.files.rest(), c.config.Read)
 	if g.own == (record.Generation{}) {
-		g.own = c.told.own
+		g.own = c.kit.Reloads.Own()
 	}
 	return g
-}
-
-// projected returns when the kubelet swapped in what was read. A mixture of two versions never was,
-// and what was in use already, as before a restart, is no news: their rows have no extent.
-func (c *credentials) projected(now time.Duration, news bool) time.Duration {
-	if !news || c.files.mixed || c.files.since.IsZero() {
-		return now
-	}
-	return min(c.clock.at(c.files.since), now)
 }
 
 // measure shows what is in use.

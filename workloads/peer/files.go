@@ -13,10 +13,8 @@ import (
 
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/workloads/credential"
+	"github.com/certquake/certquake/workloads/internal/process"
 )
-
-// dataLink is the link in the mount that the kubelet's AtomicWriter swaps.
-const dataLink = "..data"
 
 // fileNames returns the names of a credential's files, as package credential understands them.
 func fileNames(f credential.Files) credential.Files {
@@ -57,13 +55,13 @@ func (r *reading) ReadFile(name string) ([]byte, error) {
 	dir, name := r.split(name)
 	first := name == r.names.CA
 	if !first && r.gap > 0 {
-		wait(r.ctx, r.gap)
+		process.Wait(r.ctx, r.gap)
 	}
-	version := cmp.Or(dir, target(r.FS))
+	version := cmp.Or(dir, process.Version(r.FS))
 	if first {
 		r.forget()
 		r.opened, r.version, r.seen = true, version, map[string][]byte{}
-		r.since = swapped(r.FS)
+		r.since = process.Swapped(r.FS)
 		r.began(version)
 	}
 	r.mixed = r.mixed || version != r.version
@@ -103,25 +101,6 @@ func (r *reading) ReadLink(name string) (string, error) { return fs.ReadLink(r.F
 // Lstat describes a link itself.
 func (r *reading) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(r.FS, name) }
 
-// target returns what ..data points at, "" when there is no such link.
-func target(mount fs.FS) string {
-	version, err := fs.ReadLink(mount, dataLink)
-	if err != nil {
-		return ""
-	}
-	return version
-}
-
-// swapped returns when ..data was made to point at what it points at, or the zero time when there
-// is no such link.
-func swapped(mount fs.FS) time.Time {
-	info, err := fs.Lstat(mount, dataLink)
-	if err != nil {
-		return time.Time{}
-	}
-	return info.ModTime()
-}
-
 // glimpse is what could be told of a credential's files.
 type glimpse struct {
 	own  record.Generation
@@ -147,6 +126,21 @@ func look(files map[string][]byte, s credential.Settings) glimpse {
 		g.leaf, g.own.Leaf = leafs[0], Fingerprint(leafs[0])
 	}
 	return g
+}
+
+// projected names what a version of the volume holds, by its own folder: all of it, however much
+// of it the process would trust.
+func projected(names credential.Files) func(mount fs.FS, version string) record.Generation {
+	return func(mount fs.FS, version string) record.Generation {
+		files := map[string][]byte{}
+		full := fileNames(names)
+		for _, name := range []string{full.CA, full.Cert, full.Key} {
+			if data, err := fs.ReadFile(mount, path.Join(version, name)); err == nil {
+				files[name] = data
+			}
+		}
+		return look(files, credential.Settings{Files: names, Trust: credential.Bundle}).own
+	}
 }
 
 // generation names what a credential holds. Chain stays empty: who issued a leaf is for the harness

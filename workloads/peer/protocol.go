@@ -11,9 +11,9 @@ import (
 	"encoding/hex"
 	"time"
 
-	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/workloads/credential"
 	"github.com/certquake/certquake/workloads/handshake"
+	"github.com/certquake/certquake/workloads/internal/process"
 )
 
 // Config is everything a pod is told before it starts, as JSON.
@@ -41,103 +41,51 @@ type Config struct {
 	Retry        time.Duration `json:"retry_ns,omitempty"`     // between attempts to associate
 }
 
-// Stream is open-loop canary dials: attempt k is due at Phase + k*Every from offset 0 and goes to
-// Targets[(First+k) mod len(Targets)].
-type Stream struct {
-	Targets []Target      `json:"targets"`
-	Every   time.Duration `json:"every_ns"`
-	Phase   time.Duration `json:"phase_ns"`
-	First   int           `json:"first"`
-}
+// What all workloads have in common: their schedules, their rows, and the commands that their admin
+// ports take.
+type (
+	// Stream is open-loop canary dials.
+	Stream = process.Stream
+	// Target is a pod to connect to.
+	Target = process.Target
+	// Row is one line of standard output.
+	Row = process.Row
+	// Begin tells a process when offset 0 is.
+	Begin = process.Begin
+	// Clock sets the process clock off: verification and metrics see it, schedules do not.
+	Clock = process.ClockOrder
+	// Restart ends the process for the kubelet to start it again in the same pod.
+	Restart = process.Restart
+	// Status is what a process says of itself.
+	Status = process.Status
+	// ConfigError is what is wrong with a config, every problem at once.
+	ConfigError = process.ConfigError
+)
 
-// Target is a peer to connect to.
-type Target struct {
-	Pod        string `json:"pod"`         // its name in the plan, the peer of rows
-	Address    string `json:"address"`     // host:port; the host is looked up for every attempt
-	ServerName string `json:"server_name"` // for SNI and hostname verification
-}
+// FlushEvery is how often successes are written; a killed process loses what it has not flushed.
+const FlushEvery = process.FlushEvery
+
+// The paths of the admin port. Commands are POSTs with a JSON body and answer with a Status; all
+// may be repeated without harm.
+const (
+	PathMetrics = process.PathMetrics // GET, for Prometheus
+	PathHealth  = process.PathHealth  // GET, 200 while the process runs
+	PathReady   = process.PathReady   // GET, 200 while it listens for peers
+	PathStatus  = process.PathStatus  // GET, a Status
+	PathBegin   = process.PathBegin   // POST a Begin
+	PathClock   = process.PathClock   // POST a Clock
+	PathRestart = process.PathRestart // POST a Restart; the process ends after the answer
+)
+
+// ErrNotRow is wrapped by DecodeRow's error: the line is not one that a workload wrote.
+var ErrNotRow = process.ErrNotRow
+
+// DecodeRow decodes one line of a workload's standard output, with or without its end. A log may
+// hold lines of others: whatever no workload writes is an error that wraps ErrNotRow.
+func DecodeRow(line []byte) (Row, error) { return process.DecodeRow(line) }
 
 // Fingerprint names a certificate in rows: the first 16 hexadecimal digits of its SHA-256.
 func Fingerprint(cert *x509.Certificate) string {
 	sum := sha256.Sum256(cert.Raw)
 	return hex.EncodeToString(sum[:8])
-}
-
-// FlushEvery is how often successes are written; a killed process loses what it has not flushed.
-const FlushEvery = time.Second
-
-// Row is one line of standard output. Its span's generations name certificates by Fingerprint; the
-// harness, which sees Secrets being written, knows their names. Span.From of a Reload or Project
-// row is equal to Projected: only the harness knows when the Secret was written. After the horizon,
-// when every attempt due before it has its row, a process writes a row of kind record.End and stays
-// idle.
-type Row struct {
-	Boot string `json:"boot"` // names the process: a restarted one has another
-	Seq  uint64 `json:"seq"`  // 1, 2, 3 and so on within a Boot: a gap is a lost row
-
-	Span record.Span `json:"span"`
-	// Role is which end speaks: Client is the span's source, Server its peer. A server's row of a
-	// failed connection has no Source, since it does not know whom it refused: Via tells. Rows that
-	// are not attempts have no Role.
-	Role record.Side `json:"role,omitempty"`
-	// Via is the client's address of a failed attempt's connection, by which the rows of both ends
-	// are joined; empty when there was no connection.
-	Via string `json:"via,omitempty"`
-	// Decided is handshake.Result.Decided: this end rejected the attempt.
-	Decided bool `json:"decided,omitempty"`
-	// Alerted is set when this end was told by an alert that the other rejected it.
-	Alerted bool `json:"alerted,omitempty"`
-	// Due is, on an Up row, the index of the first attempt of each stream that the process makes.
-	Due []int64 `json:"due,omitempty"`
-}
-
-// The paths of the admin port. Commands are POSTs with a JSON body and answer with a Status; all
-// may be repeated without harm.
-const (
-	PathMetrics = "/metrics" // GET, for Prometheus
-	PathHealth  = "/healthz" // GET, 200 while the process runs
-	PathReady   = "/readyz"  // GET, 200 while it listens for peers
-	PathStatus  = "/status"  // GET, a Status
-	PathBegin   = "/begin"   // POST a Begin
-	PathClock   = "/clock"   // POST a Clock
-	PathRestart = "/restart" // POST a Restart; the process ends after the answer
-)
-
-// Begin tells a process when offset 0 is. Attempts begin then, or at once when it is past.
-type Begin struct {
-	Base time.Time `json:"base"`
-	// Fresh is set for the processes that run at offset 0: they pretend to have run for long.
-	Fresh bool          `json:"fresh,omitempty"`
-	Skew  time.Duration `json:"skew_ns,omitempty"`
-}
-
-// Clock sets the process clock off by Skew: verification and metrics see it, schedules do not.
-type Clock struct {
-	Skew time.Duration `json:"skew_ns"`
-}
-
-// Restart ends the process for the kubelet to start it again in the same pod.
-type Restart struct {
-	// Boot names the process that is meant: another one, such as its successor when a command is
-	// repeated since its answer was lost, does nothing. Empty means any.
-	Boot string `json:"boot,omitempty"`
-	// Kill ends it without a further row or a closed connection, as SIGKILL would. The container's
-	// first process cannot send itself that signal.
-	Kill bool `json:"kill,omitempty"`
-	// Down is how long the next process stays down, from the end of this one. It then neither
-	// listens nor dials.
-	Down time.Duration `json:"down_ns,omitempty"`
-}
-
-// Status is what a process says of itself.
-type Status struct {
-	Boot  string        `json:"boot"`
-	Begun bool          `json:"begun"`
-	Base  time.Time     `json:"base,omitzero"`
-	Ready bool          `json:"ready"`
-	Skew  time.Duration `json:"skew_ns"`
-	Rows  uint64        `json:"rows"` // written so far: the Seq of the last one
-	// Now is the clock of the pod's node as this was said, without Skew. The clocks of nodes are
-	// compared by it.
-	Now time.Time `json:"now,omitzero"`
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/workloads/handshake"
+	"github.com/certquake/certquake/workloads/internal/process"
 )
 
 // The bounds of serving.
@@ -20,11 +21,9 @@ const (
 // server is the end that is dialled.
 type server struct {
 	config      *Config
-	clock       *clock
-	rows        *rows
+	kit         *process.Kit
 	metrics     *metrics
 	credentials *credentials
-	started     <-chan struct{} // closed once there is an offset and credentials may be asked for
 	served      sync.WaitGroup
 }
 
@@ -39,7 +38,7 @@ func (s *server) run(ctx, attempts context.Context, listener net.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil:
-			wait(ctx, acceptGap)
+			process.Wait(ctx, acceptGap)
 			continue
 		}
 		slots <- struct{}{}
@@ -56,7 +55,7 @@ func (s *server) serve(ctx, attempts context.Context, conn net.Conn) {
 	limited, cancel := context.WithTimeout(attempts, s.config.Deadline)
 	defer cancel()
 	select {
-	case <-s.started:
+	case <-s.kit.Started:
 	case <-ctx.Done():
 		_ = conn.Close()
 		return
@@ -64,14 +63,14 @@ func (s *server) serve(ctx, attempts context.Context, conn net.Conn) {
 		_ = conn.Close()
 		return
 	}
-	at := s.clock.offset()
+	at := s.kit.Clock.Offset()
 	held := s.credentials.demand()
 	if held.err != nil {
 		refuse(limited, conn)
 		s.failed(conn, at, held.own, handshake.Refused(held.err))
 		return
 	}
-	secured, result := held.context.Serve(limited, conn, s.clock.now)
+	secured, result := held.context.Serve(limited, conn, s.kit.Clock.Now)
 	if result.Outcome != record.OK {
 		s.failed(conn, at, held.own, result)
 		return
@@ -98,5 +97,5 @@ func (s *server) failed(
 	if result.Decided {
 		row.Span.Side = record.Server
 	}
-	s.rows.put(row)
+	s.kit.Rows.Put(row)
 }

@@ -45,15 +45,22 @@ func program(ctx context.Context, args []string, std streams) int {
 		return exitOK
 	}
 	_, _ = fmt.Fprintf(std.err, "workload: %v\n", err)
-	if _, ok := errors.AsType[*usageError](err); ok {
-		_, _ = fmt.Fprintln(std.err, "workload: hint: workload peers --help shows a config")
-		return exitUsage
-	}
-	if _, ok := errors.AsType[*peer.ConfigError](err); ok {
-		_, _ = fmt.Fprintln(std.err, "workload: hint: workload peers --help shows a config")
+	_, misused := errors.AsType[*usageError](err)
+	_, misconfigured := errors.AsType[*peer.ConfigError](err)
+	if misused || misconfigured {
+		_, _ = fmt.Fprintf(std.err, "workload: hint: workload %s --help shows a config\n",
+			asked(args))
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// asked returns the role that a command line is about.
+func asked(args []string) string {
+	if len(args) > 0 && args[0] == "tokens" {
+		return "tokens"
+	}
+	return "peers"
 }
 
 // usageError is of a command line that asks for nothing that can be done.

@@ -65,6 +65,8 @@ func TestWrongUsage(t *testing.T) {
 		"unknown field":   {[]string{"peers", "--config", `{"pood": "a"}`}, `unknown field "pood"`},
 		"empty config":    {[]string{"peers", "--config", "{}"}, "pod is missing; mount"},
 		"argument":        {[]string{"peers", "x"}, `takes no argument, got "x"`},
+		"no tokens":       {[]string{"tokens"}, "workload tokens needs --config"},
+		"empty tokens":    {[]string{"tokens", "--config", "{}"}, "role is \"\", want issuer or"},
 		"unknown flag":    {[]string{"peers", "--confg", "x"}, "unknown flag: --confg"},
 		"unknown command": {[]string{"services"}, `no command "services"`},
 	} {
@@ -99,6 +101,14 @@ func TestHelpTeaches(t *testing.T) {
 		strings.NewReplacer("/state", "", ":7443\",", "127.0.0.1:0\",", ":7480", "127.0.0.1:0").
 			Replace(example))
 	assert.Equal(t, 0, got.code, "the config in the help works: %s", got.err)
+	example = newTokens(streams{}).Long
+	example = example[strings.Index(example, "{"):]
+	example = example[:strings.Index(example, "\n  }")+4]
+	got = invoke(t, "", "tokens", "--config",
+		strings.NewReplacer("/state", "", ":7443\",", "127.0.0.1:0\",", ":7480", "127.0.0.1:0").
+			Replace(example))
+	assert.Equal(t, 0, got.code, "the config in the help works: %s", got.err)
+	assert.Contains(t, got.err, "msg=ended pod=v-0")
 }
 
 // The binary is in every pod: it stays small by knowing no scenario and no cluster.
@@ -106,7 +116,10 @@ func TestBinaryKnowsNoCluster(t *testing.T) {
 	list, err := exec.Command("go", "list", "-deps", ".").Output()
 	require.NoError(t, err)
 	deps := strings.Fields(string(list))
-	require.Contains(t, deps, "github.com/certquake/certquake/workloads/peer")
+	require.Subset(t, deps, []string{
+		"github.com/certquake/certquake/workloads/bearer",
+		"github.com/certquake/certquake/workloads/peer",
+	})
 	for _, dep := range deps {
 		for _, foreign := range []string{
 			"k8s.io/", "sigs.k8s.io/", "github.com/cert-manager/",

@@ -27,14 +27,14 @@ func newRoot(std streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "workload",
 		Short: "Play a workload in a pod of a certquake run",
-		Long: `workload plays a workload of a certquake run: it uses the credential in a mounted
-Secret the way the software under test does, and writes what happens to standard output,
+		Long: `workload plays a workload of a certquake run: it uses the credential or the keys in a
+mounted Secret the way the software under test does, and writes what happens to standard output,
 one JSON row a line. certquake starts it in pods; by hand it runs anywhere.
 
 Exit codes: 0 it was told to end, 1 it could not work, 2 wrong usage or config,
 137 it was told to end as if killed.`,
 		Example: `  workload peers --config @peer.json
-  workload peers --help`,
+  workload tokens --help`,
 		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
@@ -49,6 +49,6 @@ Exit codes: 0 it was told to end, 1 it could not work, 2 wrong usage or config,
 	}
 	root.SetUsageTemplate(usageTemplate)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newPeers(std))
+	root.AddCommand(newPeers(std), newTokens(std))
 	return root
 }

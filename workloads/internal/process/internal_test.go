@@ -1,4 +1,4 @@
-package peer
+package process
 
 import (
 	"context"
@@ -41,16 +41,16 @@ func (s *stuck) Write(p []byte) (int, error) {
 func TestStuckOutputShowsAGap(t *testing.T) {
 	out := &stuck{release: make(chan struct{})}
 	m := newMetrics()
-	r := newRows(out, newBoot(), &Config{Horizon: time.Hour}, slog.New(slog.DiscardHandler), m)
+	r := newRows(out, newBoot(), time.Hour, slog.New(slog.DiscardHandler), m)
 	row := Row{Span: record.Span{Kind: record.Up}}
 	const extra = 50
 	for range rowsMax + extra {
-		r.put(row)
+		r.Put(row)
 	}
 	close(out.release)
 	require.Eventually(t, func() bool { return r.sent() >= rowsMax },
 		20*time.Second, time.Millisecond)
-	r.put(row)
+	r.Put(row)
 	require.True(t, r.close())
 	gaps := 0
 	for i := 1; i < len(out.seqs); i++ {
@@ -68,10 +68,10 @@ func TestStuckOutputShowsAGap(t *testing.T) {
 func TestRowTooLongIsDropped(t *testing.T) {
 	out := &stuck{release: make(chan struct{})}
 	close(out.release)
-	r := newRows(out, newBoot(), &Config{Horizon: time.Hour}, slog.New(slog.DiscardHandler),
+	r := newRows(out, newBoot(), time.Hour, slog.New(slog.DiscardHandler),
 		newMetrics())
-	r.put(Row{Span: record.Span{Kind: record.Up, Detail: strings.Repeat("x", lineMax)}})
-	r.put(Row{Span: record.Span{Kind: record.Up}})
+	r.Put(Row{Span: record.Span{Kind: record.Up, Detail: strings.Repeat("x", lineMax)}})
+	r.Put(Row{Span: record.Span{Kind: record.Up}})
 	require.True(t, r.close())
 	assert.Equal(t, []uint64{2}, out.seqs)
 }
@@ -79,10 +79,10 @@ func TestRowTooLongIsDropped(t *testing.T) {
 // The answer goes out before the process does, and no word more.
 func TestKillExitsAfterTheAnswer(t *testing.T) {
 	code := make(chan int, 1)
-	p := newProcess(context.Background(), Config{
+	p := newProcess(Settings{
 		Pod: "a", Mount: t.TempDir(), State: t.TempDir(), Horizon: time.Hour,
 	}, io.Discard, io.Discard)
-	defer p.rows.close()
+	defer p.kit.Rows.close()
 	p.exit = func(c int) { code <- c }
 	answer := httptest.NewRecorder()
 	p.handler().ServeHTTP(answer, httptest.NewRequest(http.MethodPost, PathRestart,
@@ -90,17 +90,17 @@ func TestKillExitsAfterTheAnswer(t *testing.T) {
 	assert.Equal(t, http.StatusOK, answer.Code)
 	assert.True(t, answer.Flushed)
 	assert.Equal(t, 137, <-code)
-	state, err := load(p.config.State)
+	state, err := load(p.settings.State)
 	require.NoError(t, err)
 	assert.InDelta(t, 3, time.Until(state.DownUntil).Seconds(), 2)
 }
 
 // A command that is repeated since its answer was lost does not end the successor.
 func TestRestartOfAnotherProcess(t *testing.T) {
-	p := newProcess(context.Background(), Config{
+	p := newProcess(Settings{
 		Pod: "a", Mount: t.TempDir(), State: t.TempDir(), Horizon: time.Hour,
 	}, io.Discard, io.Discard)
-	defer p.rows.close()
+	defer p.kit.Rows.close()
 	p.exit = func(int) { t.Error("the process ended") }
 	answer := httptest.NewRecorder()
 	p.handler().ServeHTTP(answer, httptest.NewRequest(http.MethodPost, PathRestart,
@@ -112,10 +112,10 @@ func TestRestartOfAnotherProcess(t *testing.T) {
 
 // The clock that a process tells is its node's, however far its own is set off.
 func TestStatusTellsTheNodesClock(t *testing.T) {
-	p := newProcess(context.Background(), Config{
+	p := newProcess(Settings{
 		Pod: "a", Mount: t.TempDir(), Horizon: time.Hour,
 	}, io.Discard, io.Discard)
-	defer p.rows.close()
+	defer p.kit.Rows.close()
 	p.setSkew(time.Hour)
 	before := time.Now().Round(0)
 	answer := httptest.NewRecorder()
@@ -129,10 +129,10 @@ func TestStatusTellsTheNodesClock(t *testing.T) {
 }
 
 func TestCommandsThatAreRefused(t *testing.T) {
-	p := newProcess(context.Background(), Config{
+	p := newProcess(Settings{
 		Pod: "a", Mount: t.TempDir(), Horizon: time.Hour,
 	}, io.Discard, io.Discard)
-	defer p.rows.close()
+	defer p.kit.Rows.close()
 	for _, test := range []struct {
 		path, body string
 		code       int
@@ -173,10 +173,9 @@ func TestNotConnected(t *testing.T) {
 		"anything":              {errors.New("anything"), record.Other, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			end := notConnected(test.err, nil)
-			assert.Equal(t, test.want, end.Outcome)
-			assert.Equal(t, test.side, end.side)
-			assert.False(t, end.Decided)
+			outcome, side := NotConnected(test.err)
+			assert.Equal(t, test.want, outcome)
+			assert.Equal(t, test.side, side)
 		})
 	}
 }

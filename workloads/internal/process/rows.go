@@ -1,4 +1,4 @@
-package peer
+package process
 
 import (
 	"context"
@@ -19,15 +19,15 @@ const (
 	drainFor = 2 * time.Second
 )
 
-// rows numbers the rows of a process and writes them to standard output, one Write each, from a
+// Rows numbers the rows of a process and writes them to standard output, one Write each, from a
 // goroutine of its own: whoever has a row never waits for the pipe. Beyond rowsMax waiting rows a
 // new one is dropped, which the gap in the numbers shows.
-type rows struct {
+type Rows struct {
 	out     io.Writer
 	boot    string
 	horizon time.Duration
 	log     *slog.Logger
-	metrics *metrics
+	metrics *Metrics
 
 	mu      sync.Mutex
 	seq     uint64
@@ -45,17 +45,19 @@ type line struct {
 	text []byte
 }
 
-func newRows(out io.Writer, boot string, c *Config, log *slog.Logger, m *metrics) *rows {
-	r := &rows{
-		out: out, boot: boot, horizon: c.Horizon, log: log, metrics: m,
+func newRows(
+	out io.Writer, boot string, horizon time.Duration, log *slog.Logger, m *Metrics,
+) *Rows {
+	r := &Rows{
+		out: out, boot: boot, horizon: horizon, log: log, metrics: m,
 		wake: make(chan struct{}, 1), ended: make(chan struct{}),
 	}
 	go r.write()
 	return r
 }
 
-// put hands over a row. It does not block.
-func (r *rows) put(row Row) {
+// Put hands over a row. It does not block.
+func (r *Rows) Put(row Row) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.seq++
@@ -72,22 +74,22 @@ func (r *rows) put(row Row) {
 	}
 }
 
-// tell hands over a row that is no attempt. Nothing changes after the horizon any more.
-func (r *rows) tell(row Row) {
+// Tell hands over a row that is no attempt. Nothing changes after the horizon any more.
+func (r *Rows) Tell(row Row) {
 	if row.Span.To < r.horizon {
-		r.put(row)
+		r.Put(row)
 	}
 }
 
 // sent returns the number of the last row that was written.
-func (r *rows) sent() uint64 {
+func (r *Rows) sent() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.written
 }
 
 // write writes rows until close. A Write that fails loses its row and no other.
-func (r *rows) write() {
+func (r *Rows) write() {
 	defer close(r.ended)
 	failed := false
 	for range r.wake {
@@ -106,7 +108,7 @@ func (r *rows) write() {
 	}
 }
 
-func (r *rows) take() (line, bool) {
+func (r *Rows) take() (line, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) == 0 {
@@ -119,14 +121,14 @@ func (r *rows) take() (line, bool) {
 	return next, true
 }
 
-func (r *rows) passed(seq uint64) {
+func (r *Rows) passed(seq uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.written = seq
 }
 
 // close waits for what is in memory to be written, as long as drainFor, and reports whether it was.
-func (r *rows) close() bool {
+func (r *Rows) close() bool {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
@@ -141,15 +143,16 @@ func (r *rows) close() bool {
 	}
 }
 
-// successes gathers the successes of one stream between two flushes.
-type successes struct {
+// Successes gathers the successes of one stream between two flushes.
+type Successes struct {
 	mu          sync.Mutex
 	count       int64
 	first, last time.Duration // due offsets
 	latency     *record.Histogram
 }
 
-func (s *successes) add(due, took time.Duration) {
+// Add takes note of a success that was due at an offset.
+func (s *Successes) Add(due, took time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.count == 0 {
@@ -160,15 +163,22 @@ func (s *successes) add(due, took time.Duration) {
 	s.latency.Record(took, 1)
 }
 
+// Count returns how many there were since the last flush.
+func (s *Successes) Count() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
+}
+
 // flush writes the span of what was gathered, if anything was.
-func (s *successes) flush(pod string, r *rows) {
+func (s *Successes) flush(set *Settings, r *Rows) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.count == 0 {
 		return
 	}
-	r.put(Row{Role: record.Client, Span: record.Span{
-		Kind: record.Handshake, From: s.first, To: s.last, Source: pod,
+	r.Put(Row{Role: record.Client, Span: record.Span{
+		Kind: set.Attempts, From: s.first, To: s.last, Source: set.Pod,
 		Outcome: record.OK, Count: s.count, Latency: s.latency,
 	}})
 	s.count, s.latency = 0, nil
@@ -176,10 +186,10 @@ func (s *successes) flush(pod string, r *rows) {
 
 // flushing flushes every stream once in each FlushEvery, at a random phase, until ctx is done.
 func (p *process) flushing(ctx context.Context) {
-	next := p.clock.offset().Truncate(FlushEvery) +
+	next := p.kit.Clock.Offset().Truncate(FlushEvery) +
 		time.Duration(rand.Int64N(int64(FlushEvery)))
 	for {
-		if !p.clock.sleep(ctx, next) {
+		if !p.kit.Clock.Sleep(ctx, next) {
 			return
 		}
 		p.flush()
@@ -189,6 +199,6 @@ func (p *process) flushing(ctx context.Context) {
 
 func (p *process) flush() {
 	for _, s := range p.streams {
-		s.good.flush(p.config.Pod, p.rows)
+		s.good.flush(p.kit.Settings, p.kit.Rows)
 	}
 }

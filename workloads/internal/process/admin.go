@@ -1,4 +1,4 @@
-package peer
+package process
 
 import (
 	"encoding/json"
@@ -26,13 +26,13 @@ var (
 // handler is the admin port.
 func (p *process) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+PathMetrics, promhttp.HandlerFor(p.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET "+PathMetrics, promhttp.HandlerFor(p.kit.Metrics.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET "+PathHealth, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	mux.HandleFunc("GET "+PathReady, func(w http.ResponseWriter, _ *http.Request) {
 		if !p.ready.Load() {
-			http.Error(w, "not listening for peers", http.StatusServiceUnavailable)
+			http.Error(w, "not listening for "+p.settings.Others, http.StatusServiceUnavailable)
 			return
 		}
 		_, _ = io.WriteString(w, "ok\n")
@@ -65,7 +65,7 @@ func decodeCommand[C any](w http.ResponseWriter, r *http.Request) (order C, err 
 	if err != nil {
 		return order, err
 	}
-	return order, decodeStrictly(body, &order)
+	return order, DecodeStrictly(body, &order)
 }
 
 func statusOf(err error) int {
@@ -98,7 +98,7 @@ func (p *process) status() Status {
 	defer p.mu.Unlock()
 	return Status{
 		Boot: p.boot, Begun: p.hasBegun(), Base: p.state.Base, Ready: p.ready.Load(),
-		Skew: time.Duration(p.clock.skew.Load()), Rows: p.rows.sent(),
+		Skew: time.Duration(p.kit.Clock.skew.Load()), Rows: p.kit.Rows.sent(),
 		Now: time.Now(),
 	}
 }
@@ -119,7 +119,7 @@ func (p *process) obeyBegin(b Begin) error {
 		return errEnding
 	}
 	state := saved{Base: b.Base, Skew: b.Skew}
-	if err := state.save(p.config.State); err != nil {
+	if err := state.save(p.settings.State); err != nil {
 		return err
 	}
 	p.begin(state, b.Fresh)
@@ -127,23 +127,23 @@ func (p *process) obeyBegin(b Begin) error {
 }
 
 // obeyClock sets the process clock off, and tells of it if that is a change.
-func (p *process) obeyClock(c Clock) error {
+func (p *process) obeyClock(c ClockOrder) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if time.Duration(p.clock.skew.Load()) == c.Skew {
+	if time.Duration(p.kit.Clock.skew.Load()) == c.Skew {
 		return nil
 	}
 	if p.hasBegun() {
 		p.state.Skew = c.Skew
-		if err := p.state.save(p.config.State); err != nil {
+		if err := p.state.save(p.settings.State); err != nil {
 			return err
 		}
 	}
 	p.setSkew(c.Skew)
 	if p.hasBegun() {
-		now := max(p.clock.offset(), 0)
-		p.rows.tell(Row{Span: record.Span{
-			Kind: record.Clock, From: now, To: now, Source: p.config.Pod, Outcome: record.OK,
+		now := max(p.kit.Clock.Offset(), 0)
+		p.kit.Rows.Tell(Row{Span: record.Span{
+			Kind: record.Clock, From: now, To: now, Source: p.settings.Pod, Outcome: record.OK,
 			Skew: c.Skew,
 		}})
 	}

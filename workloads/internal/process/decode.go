@@ -1,4 +1,4 @@
-package peer
+package process
 
 import (
 	"encoding/hex"
@@ -10,18 +10,18 @@ import (
 )
 
 // ErrNotRow is wrapped by DecodeRow's error: the line is not one that Run wrote.
-var ErrNotRow = errors.New("not a row of a peer")
+var ErrNotRow = errors.New("not a row of a workload")
 
 // bootLen is the length of Row.Boot: 8 bytes in hexadecimal.
 const bootLen = 16
 
-// DecodeRow decodes one line of a peer's standard output, with or without its end. A log may hold
+// DecodeRow decodes one line of a process's standard output, with or without its end. A log may hold
 // lines of others: whatever Run does not write is an error that wraps ErrNotRow.
 func DecodeRow(line []byte) (Row, error) {
 	var row Row
 	err := errLong
 	if len(line) <= lineMax {
-		err = decodeStrictly(line, &row)
+		err = DecodeStrictly(line, &row)
 	}
 	if err == nil {
 		err = row.check()
@@ -61,7 +61,8 @@ func (r *Row) check() error {
 // kinds returns the kinds of rows that Run writes.
 func kinds() []record.Kind {
 	return []record.Kind{
-		record.Handshake, record.Associate, record.Drop, record.Reload, record.Project,
+		record.Handshake, record.Request, record.Fetch, record.Associate, record.Drop,
+		record.Reload, record.Project,
 		record.Up, record.Down, record.Clock, record.End,
 	}
 }

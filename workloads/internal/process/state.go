@@ -1,4 +1,4 @@
-package peer
+package process
 
 import (
 	"encoding/json"

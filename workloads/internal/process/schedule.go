@@ -1,4 +1,4 @@
-package peer
+package process
 
 import (
 	"context"
@@ -6,24 +6,26 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/certquake/certquake/harness/record"
 )
 
-// underWayMax bounds the canary dials under way at once. One more is skipped, not delayed: a row
-// says so.
+// underWayMax bounds the attempts under way at once. One more is skipped, not delayed: a row says
+// so.
 const underWayMax = 1024
 
-// gate is what every attempt passes as it starts. It makes the end of scheduling an instant: what
+// Gate is what every attempt passes as it starts. It makes the end of scheduling an instant: what
 // was due before it is made, even if late, and nothing else.
-type gate struct {
+type Gate struct {
 	mu       sync.RWMutex
 	limit    time.Duration // attempts due from it on are not made
 	shut     bool
 	attempts sync.WaitGroup // those that entered and did not leave
 }
 
-// enter admits an attempt due at an offset, which must leave. It reports false when scheduling
+// Enter admits an attempt due at an offset, which must leave. It reports false when scheduling
 // ended before that offset.
-func (g *gate) enter(due time.Duration) bool {
+func (g *Gate) Enter(due time.Duration) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if due >= g.limit || g.shut {
@@ -33,17 +35,18 @@ func (g *gate) enter(due time.Duration) bool {
 	return true
 }
 
-func (g *gate) leave() { g.attempts.Done() }
+// Leave notes that an attempt that entered is over.
+func (g *Gate) Leave() { g.attempts.Done() }
 
-// end returns when scheduling ends, as far as is known.
-func (g *gate) end() time.Duration {
+// End returns when scheduling ends, as far as is known.
+func (g *Gate) End() time.Duration {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	return g.limit
 }
 
 // drain waits for the attempts under way and admits no other. Call it when the streams have run.
-func (g *gate) drain() {
+func (g *Gate) drain() {
 	g.mu.Lock()
 	g.shut = true
 	g.mu.Unlock()
@@ -51,7 +54,7 @@ func (g *gate) drain() {
 }
 
 // close ends scheduling now and returns that instant.
-func (g *gate) close(now func() time.Duration) time.Duration {
+func (g *Gate) close(now func() time.Duration) time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	at := now()
@@ -62,10 +65,10 @@ func (g *gate) close(now func() time.Duration) time.Duration {
 // stream is one Stream being performed.
 type stream struct {
 	plan     Stream
-	dialer   *dialer
-	gate     *gate
+	kit      *Kit
+	role     Role
 	underWay *atomic.Int64 // of all streams
-	good     successes
+	good     Successes
 }
 
 // dueBefore returns how many attempts of the stream are due before the offset: the index of the
@@ -82,10 +85,10 @@ func (s *Stream) dueBefore(t time.Duration) int64 {
 func (s *stream) run(ctx, attempts context.Context, k int64) {
 	for ; ; k++ {
 		due := s.plan.Phase + time.Duration(k)*s.plan.Every
-		if due < s.gate.end() {
-			s.dialer.clock.sleep(ctx, due) // the gate knows whether it came
+		if due < s.kit.Gate.End() {
+			s.kit.Clock.Sleep(ctx, due) // the gate knows whether it came
 		}
-		if !s.gate.enter(due) {
+		if !s.kit.Gate.Enter(due) {
 			return
 		}
 		target := &s.plan.Targets[(int64(s.plan.First)+k)%int64(len(s.plan.Targets))]
@@ -94,13 +97,21 @@ func (s *stream) run(ctx, attempts context.Context, k int64) {
 }
 
 func (s *stream) attempt(ctx context.Context, target *Target, due time.Duration) {
-	defer s.gate.leave()
+	defer s.kit.Gate.Leave()
 	defer s.underWay.Add(-1)
 	if s.underWay.Add(1) > underWayMax {
-		s.dialer.skip(target, due, strconv.Itoa(underWayMax)+" attempts are under way")
+		s.skip(target, due, strconv.Itoa(underWayMax)+" attempts are under way")
 		return
 	}
-	s.dialer.metrics.underWay.Inc()
-	defer s.dialer.metrics.underWay.Dec()
-	s.dialer.canary(ctx, target, due, &s.good)
+	s.kit.Metrics.underWay.Inc()
+	defer s.kit.Metrics.underWay.Dec()
+	s.role.Attempt(ctx, target, due, &s.good)
+}
+
+// skip writes the row of an attempt that was due and not made.
+func (s *stream) skip(target *Target, due time.Duration, why string) {
+	s.kit.Rows.Put(Row{Role: record.Client, Span: record.Span{
+		Kind: s.kit.Settings.Attempts, From: due, To: due, Source: s.kit.Settings.Pod,
+		Peer: target.Pod, Outcome: record.Skipped, Count: 1, Detail: why,
+	}})
 }

@@ -1,11 +1,10 @@
-package peer
+package process
 
 import (
 	"context"
 	"io/fs"
 	"log/slog"
 	"os"
-	"path"
 	"path/filepath"
 	"sync"
 	"time"
@@ -13,21 +12,25 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/certquake/certquake/harness/record"
-	"github.com/certquake/certquake/workloads/credential"
 )
+
+// dataLink is the link in the mount that the kubelet's AtomicWriter swaps.
+const dataLink = "..data"
 
 // lookEvery is how often the volume is looked at beside the watch: a watch may be refused, for want
 // of inotify instances on a node, and events may be lost.
 const lookEvery = time.Second
 
-// volume keeps an eye on the mount without touching the credential's cache: it notices every swap
-// of ..data, and tells of content that was swapped away before the process read it.
-type volume struct {
-	config *Config
-	clock  *clock
-	rows   *rows
-	log    *slog.Logger
-	mount  fs.FS
+// Volume keeps an eye on the mount without touching what the role reads of it: it notices every
+// swap of ..data, and tells of content that was swapped away before the process read it.
+type Volume struct {
+	settings *Settings
+	clock    *Clock
+	rows     *Rows
+	log      *slog.Logger
+	mount    fs.FS
+	// Names names what a version holds, by its own folder in the mount. The role sets it.
+	Names func(mount fs.FS, version string) record.Generation
 
 	mu      sync.Mutex
 	current projection
@@ -43,26 +46,56 @@ type projection struct {
 	unread  bool // by the process
 }
 
-func newVolume(c *Config, clk *clock, r *rows, log *slog.Logger) *volume {
-	return &volume{config: c, clock: clk, rows: r, log: log, mount: os.DirFS(c.Mount)}
+// newVolume returns the volume of a process; without a mount it is one that never changes.
+func newVolume(k *Kit) *Volume {
+	return &Volume{
+		settings: k.Settings, clock: k.Clock, rows: k.Rows, log: k.Log,
+		mount: os.DirFS(k.Settings.Mount),
+	}
+}
+
+// Version returns what ..data points at, "" when there is no such link.
+func Version(mount fs.FS) string {
+	version, err := fs.ReadLink(mount, dataLink)
+	if err != nil {
+		return ""
+	}
+	return version
+}
+
+// Swapped returns when ..data was made to point at what it points at, or the zero time when there
+// is no such link.
+func Swapped(mount fs.FS) time.Time {
+	info, err := fs.Lstat(mount, dataLink)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
 }
 
 // begin takes the volume as it is now. What a process of this pod has read already, the one before
 // this as a rule, is not news.
-func (v *volume) begin(known func(version string) bool) {
+func (v *Volume) begin(known func(version string) bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.current = projection{version: target(v.mount)}
+	v.current = projection{version: v.version()}
 	if v.current.version != "" && !known(v.current.version) {
 		v.current = v.see(v.current.version)
 	}
 }
 
+func (v *Volume) version() string {
+	if v.settings.Mount == "" {
+		return ""
+	}
+	return Version(v.mount)
+}
+
 // swap reports whether ..data was swapped since it was looked at last.
-func (v *volume) swap() bool {
+func (v *Volume) swap() bool {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	version := target(v.mount)
+	version := v.version()
 	if version == v.current.version || version == "" {
 		return false
 	}
@@ -71,29 +104,19 @@ func (v *volume) swap() bool {
 	return true
 }
 
-// see reads the names of a version's certificates from its own folder.
-func (v *volume) see(version string) projection {
-	p := projection{version: version, at: v.clock.offset(), unread: version != v.read}
-	if since := swapped(v.mount); !since.IsZero() {
-		p.at = min(v.clock.at(since), p.at)
+// see reads the names of what a version holds from its own folder.
+func (v *Volume) see(version string) projection {
+	p := projection{version: version, at: v.clock.Offset(), unread: version != v.read}
+	if since := Swapped(v.mount); !since.IsZero() {
+		p.at = min(v.clock.At(since), p.at)
 	}
-	names := fileNames(v.config.Read.Files)
-	files := map[string][]byte{}
-	for _, name := range []string{names.CA, names.Cert, names.Key} {
-		if data, err := fs.ReadFile(v.mount, path.Join(version, name)); err == nil {
-			files[name] = data
-		}
-	}
-	// A projection is of the whole file, however much of it the process would trust.
-	p.own = look(files, credential.Settings{
-		Files: v.config.Read.Files, Trust: credential.Bundle,
-	}).own
+	p.own = v.Names(v.mount, version)
 	return p
 }
 
-// reads takes note that the process opens the first file of a version. What it makes of it is told
+// Reads takes note that the process opens the first file of a version. What it makes of it is told
 // by a Reload row.
-func (v *volume) reads(version string) {
+func (v *Volume) Reads(version string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.read = version
@@ -103,14 +126,14 @@ func (v *volume) reads(version string) {
 }
 
 // lastRead returns the version that the process began to read last.
-func (v *volume) lastRead() string {
+func (v *Volume) lastRead() string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return v.read
 }
 
 // end tells of content that nobody read, if told to, and stops telling.
-func (v *volume) end(tell bool) {
+func (v *Volume) end(tell bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if tell {
@@ -120,20 +143,23 @@ func (v *volume) end(tell bool) {
 }
 
 // note writes the Project row of the current content if it is unread. The caller holds the lock.
-func (v *volume) note() {
+func (v *Volume) note() {
 	if !v.current.unread || v.over {
 		return
 	}
 	v.current.unread = false
 	own := v.current.own
-	v.rows.tell(Row{Span: record.Span{
-		Kind: record.Project, Source: v.config.Pod, Outcome: record.OK,
+	v.rows.Tell(Row{Span: record.Span{
+		Kind: record.Project, Source: v.settings.Pod, Outcome: record.OK,
 		From: v.current.at, To: v.current.at, Projected: v.current.at, Own: &own,
 	}})
 }
 
-// watch calls changed after each swap until ctx is done.
-func (v *volume) watch(ctx context.Context, changed func()) {
+// Watch calls changed after each swap until ctx is done.
+func (v *Volume) Watch(ctx context.Context, changed func()) {
+	if v.settings.Mount == "" {
+		return
+	}
 	events, stop := v.events()
 	defer stop()
 	ticker := time.NewTicker(lookEvery)
@@ -162,13 +188,13 @@ func (v *volume) watch(ctx context.Context, changed func()) {
 
 // events watches the mount: the folder and not the files in it, whose links lead to what a swap
 // leaves behind. Without a watch it returns a channel on which nothing comes.
-func (v *volume) events() (events <-chan fsnotify.Event, stop func()) {
+func (v *Volume) events() (events <-chan fsnotify.Event, stop func()) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		v.log.Warn("no watch on the mount: looking at it instead", "every", lookEvery, "error", err)
 		return nil, func() {}
 	}
-	if err := watcher.Add(v.config.Mount); err != nil {
+	if err := watcher.Add(v.settings.Mount); err != nil {
 		v.log.Warn("no watch on the mount: looking at it instead", "every", lookEvery, "error", err)
 	}
 	done := make(chan struct{})
