@@ -47,9 +47,11 @@ func TestLibrary(t *testing.T) {
 }
 
 // beyond are the outcomes that no scenario of the library leads to on the simulator: its peers
-// always present a certificate that is well-formed, and no connection is reset.
+// always present a certificate that is well-formed, its issuers tokens that are meant for their
+// verifiers, and no connection is reset.
 var beyond = []record.Outcome{
-	record.CertificateRequired, record.BadCertificate, record.Canceled, record.Other,
+	record.CertificateRequired, record.BadCertificate, record.TokenRefused, record.Canceled,
+	record.Other,
 }
 
 // judged runs a scenario of the library on the simulator.
@@ -149,6 +151,14 @@ func kindOf(fault scenarios.Fault) string {
 		return "disturbNetwork"
 	case fault.StopNode != nil:
 		return "stopNode"
+	case fault.RotateKeys != nil:
+		return "rotateKeys"
+	case fault.ReplaceKeys != nil:
+		return "replaceKeys"
+	case fault.SpoilKeys != nil:
+		return "spoilKeys"
+	case fault.OperatorOutage != nil:
+		return "operatorOutage"
 	}
 	return ""
 }

@@ -24,7 +24,7 @@ const (
 	// CertificateRequired: the client presented no certificate.
 	CertificateRequired Outcome = "certificate-required"
 	// BadSignature: the peer could not prove possession of its leaf's key (a torn pair), or a token
-	// was not signed by the key that the verifier has for its key id.
+	// or record was not made with the key that the other end has for its key id.
 	BadSignature Outcome = "bad-signature"
 	// NoCredential: one end could not build a TLS context from its files.
 	NoCredential Outcome = "no-credential"
@@ -33,11 +33,13 @@ const (
 	// BadCertificate: the chain is unacceptable for a reason none of the above names.
 	BadCertificate Outcome = "bad-certificate"
 
-	// NoPrimary: the issuer of tokens has no key to sign with.
+	// NoPrimary: the issuer of tokens has no key to sign with, or the writer of a record none to seal
+	// it with that its store still takes.
 	NoPrimary Outcome = "no-primary"
-	// NoKeys: the verifier of a token has no keys at all, or none that it may still use.
+	// NoKeys: the verifier of a token, or the reader of a record, has no keys at all, or none that
+	// it may still use.
 	NoKeys Outcome = "no-keys"
-	// UnknownKid: the verifier has no key of the token's key id.
+	// UnknownKid: the verifier or reader has no key of the token's or record's key id.
 	UnknownKid Outcome = "unknown-kid"
 	// TokenExpired: the verifier's clock is at or after the token's exp, leeway included.
 	TokenExpired Outcome = "token-expired"

@@ -190,7 +190,7 @@ func TestOutcomes(t *testing.T) {
 			assert.True(t, o.Failed(), o)
 		}
 	}
-	assert.Equal(t, 10, credential)
+	assert.Equal(t, 16, credential)
 	assert.False(t, record.Unreachable.Credential(), "a peer that is down is no credential's fault")
 }
 
