@@ -165,7 +165,9 @@ func TestEvidenceOfEachWorkload(t *testing.T) {
 	quiet := func(from time.Duration) *scene {
 		s := newScene()
 		s.plan.Pods = append(s.plan.Pods, scenarios.Pod{Name: "q-0", Workload: "q", Node: "n"})
-		s.plan.Peers = append(s.plan.Peers, scenarios.PeerGroup{Consumer: scenarios.Consumer{Workload: "q", Secret: "default/s"}})
+		s.plan.Peers = append(s.plan.Peers, scenarios.PeerGroup{
+			Consumer: scenarios.Consumer{Workload: "q", Secret: "default/s"},
+		})
 		s.plan.Streams = append(s.plan.Streams,
 			scenarios.Stream{Source: "q-0", To: []string{"p"}, Every: time.Second})
 		s.add(record.Span{

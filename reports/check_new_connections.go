@@ -8,8 +8,8 @@ import (
 )
 
 // checkNewConnections fails when any new connection, or call with a token, failed for a credential
-// reason. Peers that were down, a network that a fault disturbed, and the end of the run are no such
-// reasons. It is inconclusive when others failed for a reason that is none of a credential.
+// reason. Peers that were down, a network that a fault disturbed, and the end of the run are no
+// such reasons. It is inconclusive when others failed for a reason that is none of a credential.
 func checkNewConnections(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool { return !f.association && f.outcome.Credential() })
 	if t.count > 0 {
@@ -53,9 +53,9 @@ func (a *Analysis) strayFailures() string {
 		Number(t.count), a.made(), strings.Join(kinds, ", "), a.describe(t.first))
 }
 
-// isStray reports whether a new connection or call failed without a credential reason although neither end
-// was down, nor the network between them disturbed. That a peer was unreachable is only held
-// against a record that shows pods' lifetimes.
+// isStray reports whether a new connection or call failed without a credential reason although
+// neither end was down, nor the network between them disturbed. That a peer was unreachable is only
+// held against a record that shows pods' lifetimes.
 func (a *Analysis) isStray(f *failure) bool {
 	switch {
 	case f.association:

@@ -129,8 +129,8 @@ func (a *Analysis) trusted(pod int, w withdrawal, deadline time.Duration) time.D
 	return min(a.until(pod, i), w.until) - deadline
 }
 
-// trustBound returns how long the pod may trust what is withdrawn. Where nothing bounds that, as for
-// verifiers that never fetch a JWKS again but for an unknown key, it is how long new keys take.
+// trustBound returns how long the pod may trust what is withdrawn. Where nothing bounds that, as
+// for verifiers that never fetch a JWKS again but for an unknown key, it is how long new keys take.
 func (a *Analysis) trustBound(pod int) time.Duration {
 	if within := a.plan.Expect.StaleTrust; within != nil {
 		return time.Duration(within.Within)
@@ -144,6 +144,7 @@ func (a *Analysis) trustBound(pod int) time.Duration {
 func (v *staleTrust) sentence(a *Analysis) string {
 	return fmt.Sprintf("%s trusted a withdrawn %s beyond the bound; the longest was %s, "+
 		"withdrawn at %s and trusted by %s for %s after that (bound %s)",
-		plural(v.stale, "pod"), a.traffic.trusted(), v.worst.authority, Moment(a.secrets.writes[v.worst.write].at),
+		plural(v.stale, "pod"), a.traffic.trusted(), v.worst.authority,
+		Moment(a.secrets.writes[v.worst.write].at),
 		a.pods.name(v.pod), Moment(v.longest), Moment(a.trustBound(v.pod)))
 }

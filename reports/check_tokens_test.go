@@ -52,8 +52,8 @@ func TestFailedCalls(t *testing.T) {
 		{
 			record.BadSignature, "api-0", "r2", "r1 r2*",
 			[]scenarios.CheckID{scenarios.NewConnections, scenarios.TrustGap},
-			"auth-0 -> api-0 at 16m (bad-signature: api-0, which had jwt/r1 and jwt/r2, was shown " +
-				"a token signed by jwt/r2)",
+			"auth-0 -> api-0 at 16m (bad-signature: api-0, which had jwt/r1 and jwt/r2, was " +
+				"shown a token signed by jwt/r2)",
 		},
 		{
 			record.TokenExpired, "api-0", "r1", "r1*",
@@ -67,7 +67,8 @@ func TestFailedCalls(t *testing.T) {
 		},
 		{
 			record.TokenRefused, "api-0", "r1", "r1*",
-			[]scenarios.CheckID{scenarios.NewConnections}, "(token-refused: ",
+			[]scenarios.CheckID{scenarios.NewConnections},
+			"(token-refused: ",
 		},
 		{
 			record.NoKeys, "edge-0", "r1", "",
@@ -117,8 +118,8 @@ func TestBadSignatureInAMixedRun(t *testing.T) {
 
 	s.refuse("api-0", signAt, 20, record.UnknownKid, "r2", "r1*")
 	s.fail("p-0", "p-1", signAt, 20, record.UnknownAuthority, nil, nil)
-	assert.Contains(t, verdicts(s.judge(t))[scenarios.TrustGap].Reason, "40 attempts met a CA that "+
-		"the other end did not trust or a verifier without the token's key, from 15m")
+	assert.Contains(t, verdicts(s.judge(t))[scenarios.TrustGap].Reason, "40 attempts met a CA "+
+		"that the other end did not trust or a verifier without the token's key, from 15m")
 }
 
 func TestTooFewCalls(t *testing.T) {
@@ -145,12 +146,19 @@ func TestStaleKeys(t *testing.T) {
 	}{
 		{
 			"a verifier", func(s *scene) { s.later("api-0", dropAt, dropAt+27*time.Second) }, true,
-			"1 pod trusted a withdrawn key beyond the bound; the longest was jwt/r1, withdrawn at " +
-				"35m and trusted by api-0 for 27s after that (bound 26.3s)",
+			"1 pod trusted a withdrawn key beyond the bound; the longest was jwt/r1, withdrawn " +
+				"at 35m and trusted by api-0 for 27s after that (bound 26.3s)",
 		},
 		{
 			"an issuer", func(s *scene) { s.later("auth-0", dropAt, dropAt+27*time.Minute) }, false,
 			"a key was withdrawn once; no pod trusted it longer than the bound of 1m28.3s",
+		},
+		{
+			"a verifier, while a ring is spoilt", func(s *scene) {
+				s.later("api-0", dropAt, dropAt+time.Minute)
+				s.rings(dropAt+10*time.Second, "r1* r2*")
+			}, true,
+			"trusted by api-0 for 1m after that (bound 26.3s)",
 		},
 		{
 			"a JWKS just in time",
@@ -216,8 +224,8 @@ func TestPropagationOfKeys(t *testing.T) {
 		{
 			"a JWKS too late",
 			func(s *scene) { s.later("edge-0", publishAt, publishAt+2*time.Minute) }, true,
-			"the worst was jwt: r1* r2, written at 10m, which reached edge-0 after 2m; its bound is " +
-				"1m28.3s",
+			"the worst was jwt: r1* r2, written at 10m, which reached edge-0 after 2m; its bound " +
+				"is 1m28.3s",
 		},
 		{
 			"a JWKS without news of the primary", func(s *scene) {
@@ -296,8 +304,9 @@ func TestCallsThatWaitForAFetch(t *testing.T) {
 				scenarios.Pod{Name: "auth-1", Workload: "auth", Node: "n"})
 			s.use("auth-1", 0, 0, ring("r1*"))
 			s.plan.Actions = append(s.plan.Actions, scenarios.Action{
-				ID: "disturbNetwork[1]/disturb", At: 40 * time.Minute, Verb: scenarios.DisturbNetwork,
-				Pods: []string{row.cut}, Network: &scenarios.NetworkTrouble{Cut: true},
+				ID: "disturbNetwork[1]/disturb", At: 40 * time.Minute,
+				Verb: scenarios.DisturbNetwork, Pods: []string{row.cut},
+				Network: &scenarios.NetworkTrouble{Cut: true},
 			}, scenarios.Action{
 				ID: "disturbNetwork[1]/restore", At: 45 * time.Minute,
 				Verb: scenarios.RestoreNetwork, Pods: []string{row.cut},
@@ -315,13 +324,18 @@ func TestRecoveryAfterARotation(t *testing.T) {
 		status Status
 		reason string
 	}{
-		dropAt: {Pass, "the last credential failure was at 35m18s, 18s after the last fault ended; " +
-			"the bound is 1m26.3s after 35m"},
-		dropAt + 80*time.Second: {Fail, "credential failures went on until 36m38s, 1m38s after the " +
-			"last fault ended at 35m (bound 1m26.3s); one of them was auth-0 -> edge-0 at 36m20s"},
+		dropAt: {
+			Pass, "the last credential failure was at 35m18s, 18s after the last fault ended; " +
+				"the bound is 1m26.3s after 35m",
+		},
+		dropAt + 80*time.Second: {
+			Fail, "credential failures went on until 36m38s, 1m38s after the last fault ended at " +
+				"35m (bound 1m26.3s); one of them was auth-0 -> edge-0 at 36m20s",
+		},
 	} {
 		s := newTokenScene()
 		s.refuse("edge-0", at, 10, record.UnknownKid, "r1", "r2*")
+		s.rings(50*time.Minute, "r2* r3") // of another rotation
 		status, reason := checkRecovery(s.analyse(t, false))
 		assert.Equal(t, want.status, status)
 		assert.Contains(t, reason, want.reason)

@@ -23,9 +23,9 @@ func checkTrustGap(a *Analysis) (Status, string) {
 	if gap := a.thinEvidence(); gap != "" {
 		return Inconclusive, gap
 	}
-	return Pass, plural(a.attempts.judged(), a.traffic.attempt()) + ", and each " + a.traffic.either(
-		"end trusted the other's CA", "verifier had the token's key",
-		"end trusted the other's CA or had the token's key")
+	return Pass, plural(a.attempts.judged(), a.traffic.attempt()) + ", and each " +
+		a.traffic.either("end trusted the other's CA", "verifier had the token's key",
+			"end trusted the other's CA or had the token's key")
 }
 
 func (a *Analysis) isTrustGap(f *failure) bool {

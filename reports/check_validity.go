@@ -7,8 +7,8 @@ import (
 	"github.com/certquake/certquake/harness/record"
 )
 
-// checkValidity fails when one end was shown a certificate or a token outside its validity, and when
-// a pod under load had a certificate in use after its end although no dial happened to meet it.
+// checkValidity fails when one end was shown a certificate or a token outside its validity, and
+// when a pod under load had a certificate in use after its end although no dial met it.
 func checkValidity(a *Analysis) (Status, string) {
 	t := a.tally(func(f *failure) bool {
 		return f.outcome == record.Expired || f.outcome == record.NotYetValid ||

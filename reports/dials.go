@@ -106,8 +106,8 @@ func (d *dials) retry(source int) time.Duration {
 	return d.retries[source]
 }
 
-// calledEvery returns how long it takes at most until a pod of the workload is dialled again, 0 when
-// nobody ever dials it.
+// calledEvery returns how long it takes at most until a pod of the workload is dialled again, 0
+// when nobody ever dials it.
 func (d *dials) calledEvery(workload string) time.Duration {
 	var shortest time.Duration
 	peer := slices.Index(d.workloads, workload)

@@ -183,8 +183,8 @@ func (a *Analysis) firstFault() time.Duration {
 	return a.plan.Actions[0].At
 }
 
-// lastFault returns the end of the plan's last action. One that orders a rotation ends with its last
-// step.
+// lastFault returns the end of the plan's last action. One that orders a rotation ends with its
+// last step.
 func (a *Analysis) lastFault() time.Duration {
 	var end time.Duration
 	for _, action := range a.plan.Actions {

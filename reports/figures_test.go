@@ -150,7 +150,9 @@ func TestLatency(t *testing.T) {
 
 func TestPairsAndTheirIntervals(t *testing.T) {
 	plan := newScene().plan
-	plan.Peers = append(plan.Peers, scenarios.PeerGroup{Consumer: scenarios.Consumer{Workload: "q"}})
+	plan.Peers = append(plan.Peers, scenarios.PeerGroup{
+		Consumer: scenarios.Consumer{Workload: "q"},
+	})
 	plan.Pods = append(plan.Pods, scenarios.Pod{Name: "q-0", Workload: "q", Node: "n"})
 	plan.Streams[0].To = []string{"p", "q"}
 	d := newDials(plan)
@@ -160,6 +162,12 @@ func TestPairsAndTheirIntervals(t *testing.T) {
 	assert.Zero(t, d.pairEvery(1, 2))
 	assert.Zero(t, d.pairEvery(-1, 0))
 	assert.Equal(t, []bool{true, true, true}, d.loaded(plan))
+	assert.Equal(t, time.Second, d.calledEvery("p"))
+	assert.Equal(t, 2*time.Second, d.calledEvery("q"))
+	assert.Zero(t, d.calledEvery("nobody"))
+	plan.Streams[1].Every, plan.Streams[1].To = time.Minute, []string{"p", "q"}
+	d = newDials(plan)
+	assert.Equal(t, 2*time.Second, d.calledEvery("q"))
 }
 
 func TestMoment(t *testing.T) {
@@ -175,6 +183,7 @@ func TestMoment(t *testing.T) {
 	assert.Equal(t, "1,234,567", Number(1234567))
 	assert.Equal(t, "-1,000", Number(-1000))
 	assert.Equal(t, "12", Number(12))
+	assert.Equal(t, "1,235", Rate(1234.6).String())
 }
 
 func TestAnalyzeRefusesAPlanWithoutHorizon(t *testing.T) {

@@ -58,9 +58,11 @@ func TestKeyPages(t *testing.T) {
 		`<td><code>unknown-kid</code></td><td class="number">17</td><td class="number">0.47` +
 			"\u00a0" + `%</td>`,
 		`<td class="name">edge</td><td>auth</td><td class="number">11</td>`,
-		`<td>issuer, ES256<small>valid for 10m, used for 5m</small></td><td>Secret default/jwt</td>`,
-		`<td>verifier, ES256<small>leeway 1m</small></td><td>JWKS of auth</td><td>when used, once ` +
-			`older than 1m</td><td class="number">1m26.3s</td><td class="number">1m28.3s</td>`,
+		`<td>issuer, ES256<small>valid for 10m, used for 5m</small></td>` +
+			`<td>Secret default/jwt</td>`,
+		`<td>verifier, ES256<small>leeway 1m</small></td><td>JWKS of auth</td><td>when used, ` +
+			`once older than 1m</td><td class="number">1m26.3s</td><td class="number">1m28.3s</td>`,
+		`<td class="number">26.3s</td><td class="number"></td></tr>`, // an issuer refuses nobody
 		`<dt>a rotation is too fast by</dt><dd>56.3s<small>publish-to-sign of default/jwt: waits ` +
 			`30s, needs 1m26.3s</small>`,
 		"<p>Every call that the plan scheduled is accounted for: 3,600 scheduled",
@@ -73,6 +75,18 @@ func TestKeyPages(t *testing.T) {
 	} {
 		assert.NotContains(t, string(page), part)
 	}
+}
+
+func TestPageOfAVerifierThatForgetsNothing(t *testing.T) {
+	s := newTokenScene()
+	s.plan.Tokens[2].JWKS.Kind, s.plan.Tokens[2].JWKS.MaxAge = string(token.RefetchOnUnknown), 0
+	a := s.analyse(t, false)
+	r, err := Judge(a)
+	require.NoError(t, err)
+	page, err := webpage(a, r, nil)
+	require.NoError(t, err)
+	assert.Contains(t, string(page), `<td>for every unknown kid</td><td class="number">26.3s</td>`+
+		`<td class="number">not bounded</td>`)
 }
 
 func TestPagesWithoutKeys(t *testing.T) {
@@ -126,8 +140,8 @@ func TestPicturesOfCalls(t *testing.T) {
 func TestWhenAJWKSIsFetched(t *testing.T) {
 	for want, policy := range map[string]token.Policy{
 		"for every unknown kid": token.GoOIDC(),
-		"when used, once older than 10m; for an unknown kid, 30s after the last fetch; refuses all " +
-			"tokens when that fails": token.PanvaJose(),
+		"when used, once older than 10m; for an unknown kid, 30s after the last fetch; refuses " +
+			"all tokens when that fails": token.PanvaJose(),
 		"when used, once older than 10m; refuses all tokens when that fails": token.Envoy(),
 		"every 1h": token.LestrratJWX(),
 	} {

@@ -19,8 +19,8 @@ import (
 type waits struct {
 	primary   string
 	keys      []string
-	published map[string]time.Duration // keys that have not signed yet
-	left      map[string]time.Duration // keys that have signed, and do no more
+	published map[string]time.Duration // when, of keys that have not signed yet
+	left      map[string]time.Duration // when keys that have signed last stopped
 	least     map[rotation.Interval]time.Duration
 }
 
@@ -39,13 +39,11 @@ func (w *waits) next(at time.Duration, primary string, keys []string) {
 	}
 	if primary != w.primary {
 		w.left[w.primary] = at
-		delete(w.left, primary)
 		w.measure(rotation.PublishToSign, w.published, primary, at)
 	}
 	for _, key := range w.keys {
 		if !slices.Contains(keys, key) {
 			w.measure(rotation.SignToDrop, w.left, key, at)
-			delete(w.published, key)
 		}
 	}
 	w.primary, w.keys = primary, keys

@@ -3,16 +3,15 @@ package reports
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
-	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/reports/plots"
-	"github.com/certquake/certquake/workloads/rotation"
 )
 
 // leavesMax is the most generations that are told apart by colour. Of more, leaves are coloured by
-// CA and key rings by the step of their rotation.
+// CA, and the colours of key rings repeat: those that pods have at one instant are near each other.
 const leavesMax = 8
 
 // lanesPlot is which leaf each pod used when. With many leaves in the window it is which CA had
@@ -29,6 +28,9 @@ func (a *Analysis) lanesPlot(w plots.Window) plots.Lanes {
 	keys := a.laneKeys(pods, w)
 	if len(pods) < len(a.plan.Pods) {
 		l.Caption += fmt.Sprintf("; %d of %d pods", len(pods), len(a.plan.Pods))
+	}
+	if keys.repeat() {
+		l.Caption += "; colours repeat"
 	}
 	for _, pod := range pods {
 		lane := plots.Lane{Name: a.plan.Pods[pod].Name}
@@ -80,71 +82,93 @@ func join(spans []plots.LaneSpan, next plots.LaneSpan) []plots.LaneSpan {
 
 // laneKeys tells which uses share a colour.
 type laneKeys struct {
-	byAuthority bool // or by step
-	names       []string
+	crowded bool           // there are more than colours
+	rings   map[string]int // the colours of key rings, by name
+	names   []string
 }
 
 // laneKeys names the colours of the pods' uses in the window: leaves in order of their names, key
 // rings in that of their first use.
 func (a *Analysis) laneKeys(pods []int, w plots.Window) laneKeys {
-	leaves := laneKeys{}
+	k := laneKeys{rings: map[string]int{}}
 	first := map[string]time.Duration{}
 	for _, pod := range pods {
+		tokens := a.tokensOf(pod) != nil
 		for i, u := range a.uses[pod] {
-			if _, shown := a.laneSpan(pod, i, w); shown && len(leaves.names) <= leavesMax {
-				name := leaves.names[leaves.index(a, pod, u.generation)]
-				if at, known := first[name]; !known || u.at < at {
-					first[name] = u.at
-				}
+			if _, shown := a.laneSpan(pod, i, w); !shown || !tokens && len(first) > leavesMax {
+				continue
+			}
+			name := a.laneName(pod, u.generation)
+			if tokens {
+				k.rings[name] = 0
+			}
+			if at, known := first[name]; !known || u.at < at {
+				first[name] = u.at
 			}
 		}
 	}
-	if len(leaves.names) > leavesMax {
-		return laneKeys{byAuthority: true}
-	}
-	slices.SortFunc(leaves.names, func(one, other string) int {
+	names := slices.SortedFunc(maps.Keys(first), func(one, other string) int {
 		if a.traffic.tokens { // the order of first use is that of the steps
 			return cmp.Or(cmp.Compare(first[one], first[other]), cmp.Compare(one, other))
 		}
 		return cmp.Compare(one, other)
 	})
-	return leaves
+	k.colour(names)
+	return k
 }
 
-// index returns the number of the colour of a generation that a pod used.
-func (k *laneKeys) index(a *Analysis, pod, number int) int {
+// colour gives each name a colour of its own or, when there are too many, has those of key rings
+// go round.
+func (k *laneKeys) colour(names []string) {
+	if k.crowded = len(names) > leavesMax; !k.crowded {
+		k.names = names
+		return
+	}
+	more := ""
+	if k.repeat() {
+		more = ", …"
+	}
+	seen := 0
+	for _, name := range names {
+		if _, ring := k.rings[name]; !ring {
+			continue
+		}
+		if seen < leavesMax {
+			k.names = append(k.names, name+more)
+		}
+		k.rings[name] = seen % leavesMax
+		seen++
+	}
+}
+
+// repeat reports whether rings share colours.
+func (k *laneKeys) repeat() bool { return len(k.rings) > leavesMax }
+
+// laneName names what a pod used.
+func (a *Analysis) laneName(pod, number int) string {
 	generation := a.generations.at(number)
 	name := leafOf(generation)
-	if generation.Trust != "" {
+	switch {
+	case a.tokensOf(pod) != nil:
+		name = ringOf(generation)
+	case generation.Trust != "":
 		name += ", trusting " + generation.Trust
 	}
-	switch tokens := a.tokensOf(pod) != nil; {
-	case tokens && k.byAuthority:
-		name = stepOf(generation)
-	case tokens:
-		name = ringOf(generation)
-	case k.byAuthority:
-		name = "issued by " + generation.Chain
+	return name
+}
+
+// index returns the number of the colour of what a pod used.
+func (k *laneKeys) index(a *Analysis, pod, number int) int {
+	name := a.laneName(pod, number)
+	if k.crowded {
+		if colour, ring := k.rings[name]; ring {
+			return colour
+		}
+		name = "issued by " + a.generations.at(number).Chain
 	}
 	if i := slices.Index(k.names, name); i >= 0 {
 		return i
 	}
 	k.names = append(k.names, name)
 	return len(k.names) - 1
-}
-
-// stepOf returns the step of its rotation that a key ring is at.
-func stepOf(generation record.Generation) string {
-	keys := authorities(generation.Trust)
-	primary := slices.Index(keys, generation.Leaf)
-	if len(keys) != 2 || primary < 0 {
-		return plural(int64(len(keys)), "key")
-	}
-	switch order, known := rotation.Order(idOf(keys[primary]), idOf(keys[1-primary])); {
-	case !known:
-		return "two keys"
-	case order < 0:
-		return "two keys, of which the older signs"
-	}
-	return "two keys, of which the newer signs"
 }

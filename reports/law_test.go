@@ -17,7 +17,9 @@ func lawOf(pods int, sync, cache, every time.Duration, policy string) Law {
 		Nodes: []scenarios.PlannedNode{{
 			Name: "n", SyncFrequency: sync, ChangeDetection: scenarios.Watch,
 		}},
-		Peers: []scenarios.PeerGroup{{Consumer: scenarios.Consumer{Workload: "p", Policy: policy, Every: every}}},
+		Peers: []scenarios.PeerGroup{{
+			Consumer: scenarios.Consumer{Workload: "p", Policy: policy, Every: every},
+		}},
 	}
 	if cache > 0 {
 		plan.Nodes[0].ChangeDetection, plan.Nodes[0].CacheTTL = scenarios.Cache, cache

@@ -194,6 +194,6 @@ const (
 	lawCaption    = "The dashed line is what kubelet sync and reload settings alone predict; a " +
 		"measured line to the right of it is slower than the settings explain, as when a kubelet " +
 		"is paused."
-	fetchedCaption = "Nothing is predicted for keys that are fetched as a JWKS: a verifier fetches " +
-		"them from pods that have them already, by rules of its own."
+	fetchedCaption = "Nothing is predicted for keys that are fetched as a JWKS: a verifier " +
+		"fetches them from pods that have them already, by rules of its own."
 )

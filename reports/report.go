@@ -91,8 +91,8 @@ type ConditionResult struct {
 	Reason string `json:"reason"`
 }
 
-// Balance accounts for every scheduled new connection or call. Scheduled follows from the plan alone, the
-// rest from the rows; Unaccounted is what is left.
+// Balance accounts for every scheduled new connection or call. Scheduled follows from the plan
+// alone, the rest from the rows; Unaccounted is what is left.
 type Balance struct {
 	Scheduled   int64 `json:"scheduled"`
 	OK          int64 `json:"ok"`

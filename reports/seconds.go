@@ -26,8 +26,8 @@ type Rate float64
 // MarshalJSON writes the number.
 func (r Rate) MarshalJSON() ([]byte, error) { return fraction(float64(r), 3), nil }
 
-// String writes the number for people, in three digits.
-func (r Rate) String() string { return strconv.FormatFloat(float64(r), 'g', 3, 64) }
+// String writes the number for people, who count in whole things.
+func (r Rate) String() string { return Number(int64(math.Round(float64(r)))) }
 
 // seconds converts a duration.
 func seconds(d time.Duration) Seconds { return Seconds(d.Seconds()) }

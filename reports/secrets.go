@@ -162,8 +162,8 @@ func (a *Analysis) spoilt(w write) bool {
 		a.generations.trust[w.generation], a.generations.at(w.generation).Leaf)
 }
 
-// markSpoilt finds the writes by which the plan's actions spoilt key rings: the last before each was
-// seen to take effect.
+// markSpoilt finds the writes by which the plan's actions spoilt key rings: the last before each
+// was seen to take effect.
 func (a *Analysis) markSpoilt() {
 	for _, action := range a.plan.Actions {
 		proof, proved := a.proofs[action.ID]

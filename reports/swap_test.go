@@ -27,7 +27,8 @@ func swapPlan() scenarios.Plan {
 		},
 		Peers: []scenarios.PeerGroup{{
 			Consumer: scenarios.Consumer{
-				Workload: "my-service", Namespace: "default", Secret: "default/my-service-tls", Policy: "lazy-ttl", Every: 5 * time.Minute,
+				Workload: "my-service", Namespace: "default", Secret: "default/my-service-tls",
+				Policy: "lazy-ttl", Every: 5 * time.Minute,
 			},
 			Trust: "first-cert", PairCheck: "none", Associations: "ring", Retry: time.Second,
 		}},

@@ -21,11 +21,11 @@ const (
 	dropAt    = 35 * time.Minute
 )
 
-// newTokenScene is a small run of tokens that tests change in one respect: auth-0 calls api-0, which
-// mounts the same keys, and edge-0, which fetches them, in turn, once a second for an hour; the
-// Secret is rotated from 10m on. The bound of auth and api is 1.5 * 10 s sync + 10 s key ring TTL +
-// 1.3 s kubelet ticks = 26.3 s. That of edge is a minute more, and 2 s between two calls more until
-// it sees that a key is gone.
+// newTokenScene is a small run of tokens that tests change in one respect: auth-0 calls api-0,
+// which mounts the same keys, and edge-0, which fetches them, in turn, once a second for an hour;
+// the Secret is rotated from 10m on. The bound of auth and api is 1.5 * 10 s sync + 10 s key ring
+// TTL + 1.3 s kubelet ticks = 26.3 s. That of edge is a minute more, and 2 s between two calls more
+// until it sees that a key is gone.
 func newTokenScene() *scene {
 	consumer := func(workload string) scenarios.Consumer {
 		return scenarios.Consumer{
@@ -95,7 +95,7 @@ func (s *scene) rotating(object string) {
 func ring(text string) *record.Generation {
 	var g record.Generation
 	var primary, keys []string
-	for _, id := range strings.FieldsSeq(text) {
+	for id := range strings.FieldsSeq(text) {
 		key := "jwt/" + strings.TrimSuffix(id, "*")
 		keys = append(keys, key)
 		if strings.HasSuffix(id, "*") {

@@ -224,7 +224,8 @@ func basisOf(r *Report) string {
 		"Verdicts on tokens come from real JWT code on real keys, and the steps of rotations from "+
 			"the operator's own code; the API server, kubelets, network",
 		"Verdicts come from real TLS and JWT code on real certificates and keys, and the steps of "+
-			"rotations from the operator's own code; the API server, cert-manager, kubelets, network",
+			"rotations from the operator's own code; the API server, cert-manager, kubelets, "+
+			"network",
 	) + " and all latencies are modelled, so figures of time are modelled too. Run the scenario " +
 		"on a cluster to measure them."
 }
