@@ -36,7 +36,7 @@ func checkRecovery(a *Analysis) (Status, string) {
 
 // settle returns when recovery begins and how long it may take.
 func (a *Analysis) settle() (after, within time.Duration) {
-	after, within = a.lastFault(), a.bounds.longest
+	after, within = a.lastFault(), a.bounds.longest+a.longestReuse()
 	if settle := a.plan.Expect.Settle; settle != nil {
 		within = time.Duration(settle.Within)
 		if settle.After > 0 {
@@ -44,6 +44,16 @@ func (a *Analysis) settle() (after, within time.Duration) {
 		}
 	}
 	return after, within
+}
+
+// longestReuse returns how long a token is called with at most. One that was signed with a key that
+// nobody has any more is refused until then, however fast the Secret is.
+func (a *Analysis) longestReuse() time.Duration {
+	var longest time.Duration
+	for i := range a.plan.Tokens {
+		longest = max(longest, a.plan.Tokens[i].Reuse)
+	}
+	return longest
 }
 
 // quietTail returns why the tail cannot show a recovery, or nothing when it was tried enough.
