@@ -18,6 +18,7 @@ import (
 	"github.com/certquake/certquake/clusters/image"
 	"github.com/certquake/certquake/clusters/kind"
 	"github.com/certquake/certquake/clusters/kube"
+	"github.com/certquake/certquake/clusters/kube/operator"
 	"github.com/certquake/certquake/clusters/programs"
 	"github.com/certquake/certquake/clusters/rotator"
 	"github.com/certquake/certquake/harness"
@@ -29,6 +30,7 @@ import (
 // main wires the backends into the command line. The log of the Kubernetes clients is silenced:
 // what matters to people the backends say, and a watch that breaks with an API server is no news.
 func main() {
+	operator.Main() // the operator of a run is another process of this program
 	klog.SetLogger(logr.Discard())
 	os.Exit(cli.Program(cli.Env{
 		Version: version(),

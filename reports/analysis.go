@@ -31,6 +31,7 @@ type Analysis struct {
 	attempts     attempts
 	calls        int64 // attempts that were made with a token
 	fetches      []fetched
+	stored       []record.Span // ends of stores and of migrations
 	failures     []failure
 	associations associations
 	secrets      secrets
@@ -123,7 +124,7 @@ func (z *Analyzer) Write(span record.Span) error {
 	a := z.analysis
 	a.reached = max(a.reached, min(span.To, a.plan.Horizon))
 	switch span.Kind {
-	case record.Handshake, record.Request:
+	case record.Handshake, record.Request, record.Read, record.Seal:
 		a.attempts.add(&span, a.pods.index(span.Source), a.pods.index(span.Peer))
 		a.addFailure(&span)
 		if span.Kind == record.Request && span.Outcome != record.Skipped {
@@ -131,6 +132,8 @@ func (z *Analyzer) Write(span record.Span) error {
 		}
 	case record.Fetch:
 		a.addFetches(&span)
+	case record.Stored, record.Migrate:
+		a.addStored(&span)
 	case record.Associate, record.Drop:
 		a.associations.add(&span, a.pods.index(span.Source), a.pods.index(span.Peer))
 		a.addFailure(&span)

@@ -8,7 +8,8 @@ import (
 	"github.com/certquake/certquake/scenarios"
 )
 
-// attempts is what became of the canary dials and of the calls with tokens.
+// attempts is what became of the canary dials, of the calls with tokens, and of the reads and
+// writes of data at rest.
 type attempts struct {
 	outcomes []record.Outcome // in the order of counts
 	counts   []int64
@@ -28,7 +29,7 @@ type attempted struct {
 // newAttempts has the outcomes that the plan's attempts can have.
 func newAttempts(plan scenarios.Plan) attempts {
 	outcomes := record.Outcomes()
-	if len(plan.Tokens) == 0 {
+	if len(plan.Tokens)+len(plan.Stores) == 0 {
 		outcomes = slices.DeleteFunc(outcomes, ofTokens)
 	}
 	return attempts{

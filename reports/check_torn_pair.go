@@ -9,7 +9,9 @@ import (
 // checkTornPair fails when a process took a key into use that does not belong to its certificate,
 // and when a peer could not prove possession of its key. Key rings hold no certificates.
 func checkTornPair(a *Analysis) (Status, string) {
-	t := a.tally(func(f *failure) bool { return !f.call && f.outcome == record.BadSignature })
+	t := a.tally(func(f *failure) bool {
+		return !f.call && !f.access && f.outcome == record.BadSignature
+	})
 	torn, first := a.tornUses()
 	switch {
 	case torn > 0:
@@ -25,7 +27,7 @@ func checkTornPair(a *Analysis) (Status, string) {
 			"the first was %s", plural(t.count, "attempt"), a.describe(t.first))
 	}
 	reloads := a.reloads()
-	if a.traffic.tokens && !a.traffic.peers {
+	if a.traffic.keys() && !a.traffic.peers {
 		return Pass, "no workload has certificates, so none could have another's key"
 	}
 	if reloads == 0 {
@@ -56,7 +58,7 @@ func (a *Analysis) tornUses() (int64, use) {
 func (a *Analysis) reloads() int64 {
 	var count int64
 	for pod, uses := range a.uses {
-		if a.tokensOf(pod) != nil {
+		if a.ringed(pod) {
 			continue
 		}
 		for i := range uses {

@@ -93,9 +93,11 @@ func compile(conditions []scenarios.Condition) ([]cel.Program, error) {
 }
 
 // environment declares every field of a report as a variable of unknown type, those too that only
-// reports on keys have.
+// reports on keys and data at rest have.
 func environment() (*cel.Env, error) {
-	variables, err := fields(&Report{Mounted: &Quantiles{}, Fetched: &Quantiles{}, Keys: &Keys{}})
+	variables, err := fields(&Report{
+		Mounted: &Quantiles{}, Fetched: &Quantiles{}, Keys: &Keys{}, Stores: []Store{{}},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -40,14 +40,18 @@ func newDials(plan scenarios.Plan) dials {
 	return d
 }
 
-// peersOf returns how many distinct pods the pod dials.
+// peersOf returns how many distinct pods the pod dials. Its own store counts as one.
 func (d *dials) peersOf(pod int) int {
 	var dialled []string
+	own := 0
 	for _, stream := range d.streams[pod] {
 		dialled = append(dialled, stream.To...)
+		if stream.Op != scenarios.Calls {
+			own = 1
+		}
 	}
 	slices.Sort(dialled)
-	return d.targets(pod, slices.Compact(dialled))
+	return own + d.targets(pod, slices.Compact(dialled))
 }
 
 // targets returns how many pods of the workloads the pod can dial: all but itself.

@@ -25,7 +25,7 @@ func (a *Analysis) thinEvidence() string {
 		need := max(attemptsMin, d.pairs)
 		if d.reached < need {
 			return fmt.Sprintf("%s, fewer than the %s needed (%s)", a.shortfall(d, since, demands),
-				Number(need), plural(d.pairs, "ordered pair"))
+				Number(need), plural(d.pairs, a.traffic.pair()))
 		}
 	}
 	return ""

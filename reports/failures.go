@@ -18,6 +18,7 @@ type failure struct {
 	side         record.Side
 	association  bool
 	call         bool // with a token
+	access       bool // of a record at rest, by the source alone
 }
 
 func (a *Analysis) addFailure(span *record.Span) {
@@ -35,20 +36,24 @@ func (a *Analysis) addFailure(span *record.Span) {
 		side:        span.Side,
 		association: span.Kind == record.Associate,
 		call:        span.Kind == record.Request,
+		access:      span.Kind == record.Read || span.Kind == record.Seal,
 	})
 }
 
 // tally is the failures that a check is about: how many, the first and the last.
 type tally struct {
-	count int64
-	calls int64 // how many of them were calls
-	first *failure
-	last  *failure
+	count    int64
+	calls    int64 // how many of them were calls
+	accesses int64 // how many were of records at rest
+	first    *failure
+	last     *failure
 }
 
 // traffic returns what the failures were at.
 func (t tally) traffic() traffic {
-	return traffic{connects: t.count > t.calls, calls: t.calls > 0}
+	return traffic{
+		connects: t.count > t.calls+t.accesses, calls: t.calls > 0, accesses: t.accesses > 0,
+	}
 }
 
 // tally gathers the failures that match.
@@ -62,6 +67,9 @@ func (a *Analysis) tally(matches func(*failure) bool) tally {
 		t.count += f.count
 		if f.call {
 			t.calls += f.count
+		}
+		if f.access {
+			t.accesses += f.count
 		}
 		if t.first == nil || f.from < t.first.from {
 			t.first = f
@@ -120,6 +128,9 @@ func (b breakage) joins(next breakage) bool {
 func (a *Analysis) nextAttempt(f *failure) time.Duration {
 	if f.association {
 		return a.dials.retry(f.source)
+	}
+	if f.access {
+		return a.dials.every(f.source, false)
 	}
 	return a.dials.pairEvery(f.source, f.peer)
 }

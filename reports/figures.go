@@ -34,6 +34,7 @@ func (a *Analysis) figures() *Report {
 		Faults:       a.faults(),
 		Reproduce:    reproduce(a.plan, a.header),
 		Keys:         a.keyFigures(),
+		Stores:       a.storeFigures(),
 		traffic:      a.traffic,
 	}
 	for _, outage := range a.outages() {

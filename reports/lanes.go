@@ -18,7 +18,7 @@ const leavesMax = 8
 // issued it, and with many pods a sample of them at equal steps.
 func (a *Analysis) lanesPlot(w plots.Window) plots.Lanes {
 	l := plots.Lanes{
-		Title: "Which " + choose(a.traffic.peers, a.traffic.tokens, "certificate", "keys",
+		Title: "Which " + choose(a.traffic.peers, a.traffic.keys(), "certificate", "keys",
 			"certificate or keys") + " each pod used when",
 		Caption: a.signature(),
 		Window:  w,
@@ -93,13 +93,13 @@ func (a *Analysis) laneKeys(pods []int, w plots.Window) laneKeys {
 	k := laneKeys{rings: map[string]int{}}
 	first := map[string]time.Duration{}
 	for _, pod := range pods {
-		tokens := a.tokensOf(pod) != nil
+		ringed := a.ringed(pod)
 		for i, u := range a.uses[pod] {
-			if _, shown := a.laneSpan(pod, i, w); !shown || !tokens && len(first) > leavesMax {
+			if _, shown := a.laneSpan(pod, i, w); !shown || !ringed && len(first) > leavesMax {
 				continue
 			}
 			name := a.laneName(pod, u.generation)
-			if tokens {
+			if ringed {
 				k.rings[name] = 0
 			}
 			if at, known := first[name]; !known || u.at < at {
@@ -108,7 +108,7 @@ func (a *Analysis) laneKeys(pods []int, w plots.Window) laneKeys {
 		}
 	}
 	names := slices.SortedFunc(maps.Keys(first), func(one, other string) int {
-		if a.traffic.tokens { // the order of first use is that of the steps
+		if a.traffic.keys() { // the order of first use is that of the steps
 			return cmp.Or(cmp.Compare(first[one], first[other]), cmp.Compare(one, other))
 		}
 		return cmp.Compare(one, other)
@@ -149,7 +149,7 @@ func (a *Analysis) laneName(pod, number int) string {
 	generation := a.generations.at(number)
 	name := leafOf(generation)
 	switch {
-	case a.tokensOf(pod) != nil:
+	case a.ringed(pod):
 		name = ringOf(generation)
 	case generation.Trust != "":
 		name += ", trusting " + generation.Trust

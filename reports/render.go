@@ -119,7 +119,7 @@ func (a *Analysis) drawings() []drawing {
 			a.lanesPlot(shown).Draw,
 		})
 	}
-	if _, broken := a.worst(); broken > 0 {
+	if _, broken := a.worst(); broken > 0 && (a.traffic.connects || a.traffic.calls) {
 		all = append(all, drawing{
 			"matrix", "Who could talk to whom", a.matrixCaption(),
 			a.matrixPlot().Draw,
@@ -157,7 +157,7 @@ func (a *Analysis) outcomeDrawings(window plots.Window, zoomed bool) []drawing {
 }
 
 func (a *Analysis) lanesCaption() string {
-	if a.traffic.tokens {
+	if a.traffic.keys() {
 		return lanesCaption + lanesOfKeys
 	}
 	return lanesCaption

@@ -54,6 +54,8 @@ type Report struct {
 
 	Keys *Keys `json:"keys,omitempty"` // of plans with RotatingSecrets
 
+	Stores []Store `json:"stores,omitempty"` // of plans with data at rest
+
 	Faults    []Fault `json:"faults"` // every action of the plan
 	Reproduce string  `json:"reproduce"`
 

@@ -1,6 +1,8 @@
 package reports
 
 import (
+	"strings"
+
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
 )
@@ -10,8 +12,10 @@ import (
 type traffic struct {
 	connects bool // peers make new connections
 	calls    bool // issuers call verifiers
+	accesses bool // stores read and write their records
 	peers    bool // there are some, with certificates
 	tokens   bool // there are some who issue or verify them, with keys
+	stores   bool // there are some of data at rest, with keys
 }
 
 // newTraffic returns the traffic of the plan: that of its streams or, without any, what its
@@ -21,21 +25,55 @@ func newTraffic(plan scenarios.Plan) traffic {
 	for _, pod := range plan.Pods {
 		workloads[pod.Name] = pod.Workload
 	}
-	t := traffic{peers: len(plan.Peers) > 0, tokens: len(plan.Tokens) > 0}
+	t := traffic{
+		peers: len(plan.Peers) > 0, tokens: len(plan.Tokens) > 0, stores: len(plan.Stores) > 0,
+	}
 	for _, stream := range plan.Streams {
 		calls := plan.TokensOf(workloads[stream.Source]) != nil
+		accesses := stream.Op != scenarios.Calls
 		t.calls = t.calls || calls
-		t.connects = t.connects || !calls
+		t.accesses = t.accesses || accesses
+		t.connects = t.connects || !calls && !accesses
 	}
 	if len(plan.Streams) == 0 {
-		t.calls, t.connects = t.tokens, t.peers || !t.tokens
+		t.calls, t.accesses = t.tokens, t.stores
+		t.connects = t.peers || !t.tokens && !t.stores
 	}
 	return t
 }
 
-// either returns the word that fits the traffic: one for connections, one for calls, one for both.
+// keys reports whether there are workloads that have keys with ids.
+func (t traffic) keys() bool { return t.tokens || t.stores }
+
+// either returns the word that fits the traffic: one for connections, one for calls, one for more
+// than one kind and for reads and writes.
 func (t traffic) either(connects, calls, both string) string {
+	if t.accesses {
+		return both
+	}
 	return choose(t.connects, t.calls, connects, calls, both)
+}
+
+// each joins what is said of each kind of attempts that there are.
+func (t traffic) each(connects, calls, accesses string) string {
+	var said []string
+	for _, kind := range []struct {
+		is   bool
+		says string
+	}{{t.connects, connects}, {t.calls, calls}, {t.accesses, accesses}} {
+		if kind.is {
+			said = append(said, kind.says)
+		}
+	}
+	return strings.Join(said, " or ")
+}
+
+// pair is the noun for who is broken when attempts fail.
+func (t traffic) pair() string {
+	if t.accesses && !t.connects && !t.calls {
+		return "pod"
+	}
+	return "ordered pair"
 }
 
 // choose returns what is for both of two kinds, or for the only one; the first is the default.
@@ -54,12 +92,12 @@ func (t traffic) attempt() string { return t.either("new connection", "call", "a
 
 // trusted is the noun for what is trusted.
 func (t traffic) trusted() string {
-	return choose(t.peers, t.tokens, "CA", "key", "CA or key")
+	return choose(t.peers, t.keys(), "CA", "key", "CA or key")
 }
 
 // shown is the noun for what is shown to the other end.
 func (t traffic) shown() string {
-	return t.either("a certificate", "a token", "a certificate or token")
+	return choose(t.connects, t.calls, "a certificate", "a token", "a certificate or token")
 }
 
 // ofTokens reports whether only an attempt with a token can end so.

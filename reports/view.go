@@ -31,6 +31,7 @@ type view struct {
 	Nodes      []viewNode
 	Workloads  []viewWorkload
 	Tokens     []viewTokens
+	Stores     []viewStore
 	Secrets    []viewSecret
 	Attempt    string
 	Course     string // what the world does by itself
@@ -85,7 +86,7 @@ func newView(r *Report, pictures []picture) *view {
 	v := &view{
 		Report: r, Figures: figuresOf(r), Outcomes: outcomesOf(r), Basis: basisOf(r),
 		Attempt: r.traffic.attempt(),
-		Course: choose(r.traffic.peers, r.traffic.tokens, "renewals that its Certificates ask for",
+		Course: choose(r.traffic.peers, r.traffic.keys(), "renewals that its Certificates ask for",
 			"rotations that its RotatingSecrets ask for",
 			"renewals and rotations that its Certificates and RotatingSecrets ask for"),
 	}
@@ -136,10 +137,10 @@ func figuresOf(r *Report) []figure {
 			"failed " + r.traffic.attempt() + "s", Number(r.Balance.Failed),
 			fmt.Sprintf("of %s made, %s", Number(made), share(r.Balance.Failed, made)),
 		},
-		{"outage", spell(r.Outage), "in which at least one ordered pair was failing"},
+		{"outage", spell(r.Outage), "in which at least one " + r.traffic.pair() + " was failing"},
 		{
 			"worst moment", fmt.Sprintf("%d of %d", r.Worst.Broken, r.Worst.Pairs),
-			"ordered pairs broken, at " + spell(r.Worst.At),
+			r.traffic.pair() + "s broken, at " + spell(r.Worst.At),
 		},
 	}
 	if r.Propagation.Count > 0 {
@@ -177,7 +178,7 @@ func figuresOf(r *Report) []figure {
 			fmt.Sprintf("half within %s (%s)", spell(r.Latency.P50), r.Latency.Basis),
 		})
 	}
-	return append(all, keyFiguresOf(r.Keys)...)
+	return append(append(all, keyFiguresOf(r.Keys)...), storeFiguresOf(r.Stores)...)
 }
 
 // outcomesOf lists the outcomes that occurred.
@@ -218,6 +219,10 @@ func basisOf(r *Report) string {
 			r.Backend + "."
 	}
 	t := r.traffic
+	if t.stores {
+		return "Time is virtual. " + t.verdicts() +
+			" and all latencies are modelled, so figures of time are modelled too."
+	}
 	return "Time is virtual. " + choose(t.peers, t.tokens,
 		"Handshake verdicts come from real TLS code on real certificates; the API server, "+
 			"cert-manager, kubelets, network",
@@ -248,6 +253,9 @@ func (v *view) settings(a *Analysis) {
 	}
 	for i := range a.plan.Tokens {
 		v.Tokens = append(v.Tokens, a.viewTokens(&a.plan.Tokens[i]))
+	}
+	for i := range a.plan.Stores {
+		v.Stores = append(v.Stores, a.viewStore(&a.plan.Stores[i]))
 	}
 	for name, value := range a.plan.Params {
 		v.Params = append(v.Params, param{name, value})

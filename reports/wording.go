@@ -87,6 +87,9 @@ func (a *Analysis) describe(f *failure) string {
 	if f.call {
 		return a.describeCall(f)
 	}
+	if f.access {
+		return a.describeAccess(f)
+	}
 	own, other := a.generations.at(f.own), a.generations.at(f.other)
 	judge, shown := f.source, f.peer
 	if f.side == record.Server {
@@ -121,6 +124,24 @@ func (a *Analysis) describeCall(f *failure) string {
 	case f.outcome.Credential() && token.Leaf != "" && ring.Trust != "":
 		text += fmt.Sprintf(": %s, which had %s, was shown a token signed by %s", verifier,
 			strings.ReplaceAll(ring.Trust, "+", " and "), token.Leaf)
+	}
+	return text + ")"
+}
+
+// describeAccess is describe for a read or write of a record: what its pod had, and what the record
+// was sealed under.
+func (a *Analysis) describeAccess(f *failure) string {
+	ring, sealed := a.generations.at(f.own), a.generations.at(f.other)
+	pod := a.pods.name(f.source)
+	text := fmt.Sprintf("%s at %s (%s", pod, Moment(f.from), f.outcome)
+	switch {
+	case f.outcome == record.NoPrimary:
+		text += fmt.Sprintf(": %s had no key that its store takes records under", pod)
+	case f.outcome == record.NoKeys:
+		text += fmt.Sprintf(": %s had no keys that it could use", pod)
+	case sealed.Leaf != "" && ring.Trust != "":
+		text += fmt.Sprintf(": %s, which had %s, read a record under %s", pod,
+			strings.ReplaceAll(ring.Trust, "+", " and "), sealed.Leaf)
 	}
 	return text + ")"
 }

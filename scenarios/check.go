@@ -31,6 +31,7 @@ func check(c *checker) {
 		c.fault("faults["+strconv.Itoa(i)+"]", &c.s.Spec.Faults[i])
 	}
 	c.disturbances()
+	c.storeSize()
 	c.expect()
 	c.size()
 	if len(c.problems) == 0 {
@@ -199,6 +200,9 @@ func (c *checker) load(path string, load *Load) {
 		return
 	}
 	c.loadKind(path, load, source)
+	if load.kind().op != Calls {
+		return
+	}
 	targets, known := 0, source.replicas() > 0
 	for i, name := range load.to() {
 		at := path + ".to[" + strconv.Itoa(i) + "]"
@@ -231,6 +235,8 @@ func (c *checker) mounted(path string, w *Workload) {
 	case secret == "":
 	case w.TokenIssuer != nil, w.TokenVerifier != nil:
 		c.tokenKeys(path, secret)
+	case w.SealedStore != nil:
+		c.sealingKeys(path, secret)
 	default:
 		c.secret(path, secret)
 	}
@@ -238,9 +244,10 @@ func (c *checker) mounted(path string, w *Workload) {
 
 // loadKind checks that a load is of the kind that its workloads can make and take.
 func (c *checker) loadKind(path string, load *Load, source *Workload) {
-	c.exactlyOne(path, "newConnections", load.NewConnections != nil,
-		"requests", load.Requests != nil)
+	c.oneLoad(path, load)
 	switch {
+	case load.kind().op != Calls:
+		c.storeLoad(path, load, source)
 	case load.Requests != nil && source.TokenIssuer == nil:
 		c.problem(path+".workload", source.Name+" is no tokenIssuer",
 			"requests carry tokens; peers make newConnections")
@@ -250,7 +257,7 @@ func (c *checker) loadKind(path string, load *Load, source *Workload) {
 		c.tokenLoad(path, source, load.To)
 	case load.NewConnections != nil && !source.peers():
 		c.problem(path+".workload", source.Name+" makes no newConnections",
-			"a tokenIssuer makes requests")
+			"a tokenIssuer makes requests, a sealedStore reads and writes")
 	case load.NewConnections != nil:
 		for i, name := range load.To {
 			if target := c.s.workloadNamed(name); target != nil && !target.peers() {
@@ -262,7 +269,9 @@ func (c *checker) loadKind(path string, load *Load, source *Workload) {
 }
 
 // peers reports whether the workload is of mutual-TLS peers, or of no kind at all.
-func (w *Workload) peers() bool { return w.TokenIssuer == nil && w.TokenVerifier == nil }
+func (w *Workload) peers() bool {
+	return w.TokenIssuer == nil && w.TokenVerifier == nil && w.SealedStore == nil
+}
 
 // fault checks one fault, its times aside.
 func (c *checker) fault(path string, f *Fault) {

@@ -31,15 +31,16 @@ func Checks() []CheckID {
 func (c CheckID) Sentence() string {
 	switch c {
 	case NewConnections:
-		return "Every new connection and every call with a token between live pods succeeds."
+		return "Every new connection and every call with a token between live pods succeeds, " +
+			"and so does every read and write of data at rest."
 	case Associations:
 		return "An established association is lost only with one of its pods, and comes back."
 	case Validity:
 		return "No certificate and no token is shown that is expired or not yet valid " +
 			"to the other end."
 	case TrustGap:
-		return "No peer is shown a leaf whose CA it does not trust, " +
-			"and no verifier a token whose key it lacks."
+		return "No peer is shown a leaf whose CA it does not trust, no verifier a token whose " +
+			"key it lacks, and no record at rest is left without its key."
 	case StaleTrust:
 		return "A withdrawn CA or key is trusted by no pod for longer than the bound."
 	case TornPair:

@@ -33,13 +33,14 @@ type objects struct {
 	world                                 World
 	issuers, clusterIssuers, certificates []place
 	rotating                              []place
+	stored                                map[string]bool  // Secrets whose keys stores use
 	first                                 map[string]place // of each kind and name
 }
 
 // world reads the scenario's manifests into its World and checks them. It reports whether all of
 // them could be read: if not, nothing can be said about names that are missing.
 func (d *decoder) world(s *Scenario, files fs.FS) (complete bool) {
-	o := &objects{collector: d.collector, first: map[string]place{}}
+	o := &objects{collector: d.collector, stored: s.stored(), first: map[string]place{}}
 	complete = len(s.Spec.Manifests) > 0
 	seen := map[string]bool{}
 	for i, manifest := range s.Spec.Manifests {

@@ -172,8 +172,8 @@ func (o *objects) rotation(object place, rotating *rotator.RotatingSecret) {
 	for _, p := range append(problems, spec.Validate()...) {
 		problem("spec."+p.Path, p.What, p.Hint)
 	}
-	if rotating.Spec.Migration != nil {
-		problem("spec.migration", "is not supported in scenarios", "")
+	if m := rotating.Spec.Migration; m != nil {
+		o.migration(object, RotatedBy(rotating), m.JobTemplate.Raw)
 	}
 	if orders := rotating.Spec.Orders; orders != (rotator.Orders{}) {
 		problem("spec.orders", "are given by faults in scenarios", "use rotateKeys")

@@ -35,6 +35,7 @@ type Plan struct {
 	Nodes    []PlannedNode     `json:"nodes"`
 	Peers    []PeerGroup       `json:"peers"`
 	Tokens   []TokenGroup      `json:"tokens,omitempty"`
+	Stores   []StoreGroup      `json:"stores,omitempty"`
 	Pods     []Pod             `json:"pods"`
 	Streams  []Stream          `json:"streams,omitempty"`
 	Actions  []Action          `json:"actions,omitempty"` // in order of At, then as planned
@@ -118,15 +119,26 @@ type JWKSGroup struct {
 	DropStale bool          `json:"drop_stale,omitempty"`
 }
 
+// StoreGroup is one workload of data at rest, with every setting resolved: each pod keeps Records
+// of its own, which outlive it. At offset 0 all are under the first primary key of the Secret.
+type StoreGroup struct {
+	Consumer
+
+	Records int `json:"records"`
+}
+
 // Consumers returns what all workloads have in common, in the order of the scenario for each kind:
-// peers first.
+// peers first, stores last.
 func (p *Plan) Consumers() []Consumer {
-	all := make([]Consumer, 0, len(p.Peers)+len(p.Tokens))
+	all := make([]Consumer, 0, len(p.Peers)+len(p.Tokens)+len(p.Stores))
 	for i := range p.Peers {
 		all = append(all, p.Peers[i].Consumer)
 	}
 	for i := range p.Tokens {
 		all = append(all, p.Tokens[i].Consumer)
+	}
+	for i := range p.Stores {
+		all = append(all, p.Stores[i].Consumer)
 	}
 	return all
 }
@@ -157,11 +169,23 @@ type Pod struct {
 	KeysAge  time.Duration `json:"keys_age_ns,omitempty"`
 }
 
-// Stream is the open-loop canary dials of one pod: attempt k is due at Phase + k*Every and goes to
+// Op is what the attempts of a stream do.
+type Op string
+
+// The operations of streams.
+const (
+	Calls  Op = ""      // canary dials of other pods, or calls with a token
+	Reads  Op = "read"  // open a record of the source's own store
+	Writes Op = "write" // seal a record of it anew with the primary key
+)
+
+// Stream is the open-loop attempts of one pod. Attempt k is due at Phase + k*Every and goes to
 // target (First + k) modulo the number of targets, which are the pods of the workloads To in plan
-// order without the source itself.
+// order without the source itself. Those of Reads and Writes have nobody in To: they are of record
+// (First + k) modulo the number of records.
 type Stream struct {
 	Source string        `json:"source"`
+	Op     Op            `json:"op,omitempty"`
 	To     []string      `json:"to"`
 	Every  time.Duration `json:"every_ns"`
 	Phase  time.Duration `json:"phase_ns"`

@@ -174,13 +174,13 @@ func uniform(dice *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(dice.Int64N(int64(d)))
 }
 
-// loadNames names each load by whom it dials, and by its number among those that dial the same, so
-// that its dice do not depend on where it stands in the file.
+// loadNames names each load by whom it dials, or by what it does, and by its number among those
+// that do the same, so that its dice do not depend on where it stands in the file.
 func loadNames(loads []Load) []string {
 	names := make([]string, len(loads))
 	seen := map[string]int{}
 	for i := range loads {
-		name := strings.Join(loads[i].to(), "+")
+		name := orDefault(string(loads[i].kind().op), strings.Join(loads[i].to(), "+"))
 		key := loads[i].Workload + ">" + name
 		names[i] = name + "#" + strconv.Itoa(seen[key])
 		seen[key]++
@@ -192,14 +192,15 @@ func loadNames(loads []Load) []string {
 // range, so that it does not change with the number of targets.
 func planStreams(plan *Plan, name string, load *Load) {
 	const firsts = 1 << 30
-	every := load.dials().Rate.Interval()
+	kind := load.kind()
+	every := kind.dials.Rate.Interval()
 	for _, pod := range plan.Pods {
 		if pod.Workload != load.Workload {
 			continue
 		}
 		dice := Rand(plan.Seed, "peer/"+pod.Name+"/dial/"+name)
 		plan.Streams = append(plan.Streams, Stream{
-			Source: pod.Name, To: load.to(), Every: every,
+			Source: pod.Name, Op: kind.op, To: load.to(), Every: every,
 			Phase: uniform(dice, every), First: dice.IntN(firsts),
 		})
 	}
@@ -214,16 +215,11 @@ func (p *Pod) tokenPhases(seed uint64, group *TokenGroup) {
 	}
 }
 
-// dials returns the attempts of the load.
-func (l *Load) dials() Dials {
-	if l.Requests != nil {
-		return *l.Requests
-	}
-	return *l.NewConnections
-}
-
 // to returns the workloads dialled.
 func (l *Load) to() []string {
+	if l.kind().op != Calls {
+		return []string{}
+	}
 	if len(l.To) == 0 {
 		return []string{l.Workload}
 	}

@@ -110,6 +110,20 @@ func (p Plan) workloadTable(w io.Writer) {
 			durationOrNone(group.TTL), durationOrNone(group.Reuse),
 			durationOrNone(group.Leeway), shortDuration(bounds[group.Workload]))
 	}
+	if len(p.Stores) > 0 {
+		line(w)
+		line(w, "WORKLOAD", "PODS", "RECORDS", "KEYS", "RELOAD", "MIGRATION", "BOUND")
+	}
+	for i := range p.Stores {
+		group := &p.Stores[i]
+		migration := "none"
+		if p.Migrates(group) {
+			migration = "before a key goes"
+		}
+		line(w, group.Workload, strconv.Itoa(pods[group.Workload]),
+			strconv.Itoa(group.Records)+" each", group.Secret, group.reload(), migration,
+			shortDuration(bounds[group.Workload]))
+	}
 }
 
 // reload says when the files are read again.
@@ -152,7 +166,7 @@ func (p Plan) loadTable(w io.Writer) {
 	var kinds []kind
 	attempts, sources := map[kind]int64{}, map[kind]int{}
 	for _, stream := range p.Streams {
-		k := kind{workload[stream.Source], strings.Join(stream.To, " "), stream.Every}
+		k := kind{workload[stream.Source], stream.to(), stream.Every}
 		if sources[k] == 0 {
 			kinds = append(kinds, k)
 		}
@@ -168,6 +182,18 @@ func (p Plan) loadTable(w io.Writer) {
 		line(w, k.from, k.to, strconv.Itoa(sources[k]), k.every.String(),
 			strconv.FormatInt(attempts[k], 10))
 	}
+}
+
+// to says whom or what the attempts are of.
+func (s *Stream) to() string {
+	switch s.Op {
+	case Reads:
+		return "its own records, to read them"
+	case Writes:
+		return "its own records, to seal them anew"
+	case Calls:
+	}
+	return strings.Join(s.To, " ")
 }
 
 func (p Plan) actionTable(w io.Writer) {

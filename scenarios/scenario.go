@@ -110,6 +110,8 @@ type Workload struct {
 	TokenIssuer *TokenIssuer `json:"tokenIssuer,omitempty"`
 	// TokenVerifier accepts them by key id, from a mounted key ring or a JWKS.
 	TokenVerifier *TokenVerifier `json:"tokenVerifier,omitempty"`
+	// SealedStore keeps records that are sealed under the keys of a mounted key ring.
+	SealedStore *SealedStore `json:"sealedStore,omitempty"`
 }
 
 // AkkaPeers configures peers as Akka's reference.conf does under
@@ -229,6 +231,23 @@ type JWKS struct {
 	DropStale bool `json:"dropStale,omitempty"`
 }
 
+// SealedStore configures pods that keep data at rest, each its own: records that are sealed under
+// the primary key of a RotatingSecret and opened by the id of their key. A store outlives the pod's
+// processes, and the pod. At offset 0 all records are under the first key.
+type SealedStore struct {
+	// Replicas is the number of pods.
+	Replicas int `json:"replicas" min:"1"`
+	// Secret is the name of the mounted Secret, which a RotatingSecret writes: symmetric keys of 32
+	// bytes.
+	Secret string `json:"secret"`
+	// Records is how many each pod keeps, default 10000, at most 1000000.
+	Records int `json:"records,omitempty" min:"1"`
+	// KeyringTTL is the age at which a key ring that is used is read again, default 5m.
+	KeyringTTL Duration `json:"keyringTTL,omitempty"`
+	// ReadOnce reads the keys when the process starts, and never again.
+	ReadOnce bool `json:"readOnce,omitempty"`
+}
+
 // Reload says when a process reads its files again.
 type Reload struct {
 	// Policy is poll (the default), lazy-ttl, watch, watch-once or start-up.
@@ -241,7 +260,7 @@ type Reload struct {
 
 // Load is a stream of attempts from every pod of a workload.
 type Load struct {
-	// Workload names the pods that dial or call.
+	// Workload names the pods that dial, call, read or write.
 	Workload string `json:"workload"`
 	// To names the workloads dialled, default the workload itself. A pod never dials itself.
 	To []string `json:"to,omitempty"`
@@ -249,6 +268,11 @@ type Load struct {
 	NewConnections *Dials `json:"newConnections,omitempty"`
 	// Requests are open-loop calls with a token, of a tokenIssuer to tokenVerifiers.
 	Requests *Dials `json:"requests,omitempty"`
+	// Reads are open-loop reads of a sealedStore's records by its own pods, one record after the
+	// other and over again.
+	Reads *Dials `json:"reads,omitempty"`
+	// Writes seal its records anew with the primary key, one after the other and over again.
+	Writes *Dials `json:"writes,omitempty"`
 }
 
 // Dials is an open-loop schedule: attempts are due at fixed intervals whatever became of

@@ -234,6 +234,10 @@ func (h *hurry) faster() Plan {
 	for i := range fast.Tokens {
 		h.tokens(&fast.Tokens[i])
 	}
+	fast.Stores = slices.Clone(fast.Stores)
+	for i := range fast.Stores {
+		h.consumer(&fast.Stores[i].Consumer)
+	}
 	fast.World.RotatingSecrets = slices.Clone(fast.World.RotatingSecrets)
 	for i := range fast.World.RotatingSecrets {
 		h.rotation(&fast.World.RotatingSecrets[i])

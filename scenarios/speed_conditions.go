@@ -18,6 +18,8 @@ func timeless() []string {
 	associations established dropped reestablished down_at_end attempts
 	keys secrets secret steps usable margins interval uptake
 	failures outcome count token_key verifier_keys fetches workload from total
+	stores records key unreadable unknown refused_reads refused_writes
+	migrations to pods failed_pods of_pods
 	all exists exists_one filter map size has in true false null`)
 }
 

@@ -34,7 +34,8 @@ func ownRules(namespace string) []rbac.PolicyRule {
 	}
 }
 
-// namespaceRules returns everything that a run does in one of its namespaces.
+// namespaceRules returns everything that a run does in one of its namespaces, unless its scenario
+// has RotatingSecrets.
 func namespaceRules(namespace string) []rbac.PolicyRule {
 	return append(ownRules(namespace), kube.Rules()...)
 }
@@ -73,8 +74,9 @@ func rbacCommand(namespaces []string, clusterScoped, kubelets bool) string {
 }
 
 // RBAC returns the namespaces, a service account in the first of them, and the roles that a run
-// with it needs, as YAML documents: with ClusterIssuers if they are allowed, and with reading the
-// settings of kubelets if that is wanted. Without namespaces it is about the usual one.
+// with it needs, as YAML documents: with ClusterIssuers and the definition of RotatingSecrets if
+// they are allowed, and with reading the settings of kubelets if that is wanted. Without namespaces
+// it is about the usual one.
 func (b *Backend) RBAC(
 	account string, namespaces []string, clusterScoped, kubelets bool,
 ) ([]byte, error) {
@@ -100,12 +102,13 @@ func (b *Backend) RBAC(
 	user := roles.Account(namespaces[0], account)
 	objects = append(objects, user)
 	for _, namespace := range namespaces {
-		rules := namespaceRules(namespace)
+		rules := append(namespaceRules(namespace), kube.RotationRules()...)
 		objects = append(objects, roles.In(namespace, account, user, rules)...)
 	}
 	rules := versionRules()
 	if clusterScoped {
 		rules = append(rules, kube.ClusterRules()...)
+		rules = append(rules, kube.DefinitionRules()...)
 	}
 	if kubelets {
 		rules = append(rules, kubeletRules()...)

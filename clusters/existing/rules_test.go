@@ -54,7 +54,8 @@ func TestRBAC(t *testing.T) {
 		"RoleBinding certquake/runner", "ClusterRole /certquake:runner",
 		"ClusterRoleBinding /certquake:runner",
 	}, names)
-	assert.Equal(t, namespaceRules("certquake"), rules["Role certquake/runner"])
+	assert.Equal(t, append(namespaceRules("certquake"), kube.RotationRules()...),
+		rules["Role certquake/runner"])
 	assert.Equal(t, versionRules(), rules["ClusterRole /certquake:runner"])
 	for _, rule := range slices.Concat(rules["Role certquake/runner"], versionRules()) {
 		assert.NotContains(t, rule.Verbs, "*")
@@ -70,9 +71,9 @@ func TestRBAC(t *testing.T) {
 		"RoleBinding b/runner", "Role a/runner", "RoleBinding a/runner", "ClusterRole /b:runner",
 		"ClusterRoleBinding /b:runner",
 	}, names)
-	assert.Equal(t, namespaceRules("a"), rules["Role a/runner"])
-	assert.Equal(t, slices.Concat(versionRules(), kube.ClusterRules(), kubeletRules()),
-		rules["ClusterRole /b:runner"])
+	assert.Equal(t, append(namespaceRules("a"), kube.RotationRules()...), rules["Role a/runner"])
+	assert.Equal(t, slices.Concat(versionRules(), kube.ClusterRules(), kube.DefinitionRules(),
+		kubeletRules()), rules["ClusterRole /b:runner"])
 	assert.Equal(t, 3,
 		strings.Count(string(text), "- kind: ServiceAccount\n  name: runner\n  namespace: b\n"))
 

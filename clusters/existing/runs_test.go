@@ -19,13 +19,17 @@ import (
 	"github.com/stretchr/testify/require"
 	core "k8s.io/api/core/v1"
 	rbac "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
 	"github.com/certquake/certquake/clusters/kube"
+	"github.com/certquake/certquake/clusters/kube/operator"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/harnesstest"
+	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/reports"
 	"github.com/certquake/certquake/scenarios"
 )
@@ -36,8 +40,9 @@ const (
 	runnersImage = "CERTQUAKE_TEST_IMAGE"
 )
 
-// TestMain makes this program a run that can be killed.
+// TestMain makes this program a run that can be killed, and the operator of one.
 func TestMain(m *testing.M) {
+	operator.Main()
 	if kubeconfig := os.Getenv(asRunner); kubeconfig != "" {
 		fmt.Println(runner(kubeconfig))
 		return
@@ -78,6 +83,7 @@ func TestRuns(t *testing.T) {
 	t.Run("cluster issuers", func(t *testing.T) { clusterIssuers(t, c) })
 	t.Run("faults of the cluster", func(t *testing.T) { clusterFaults(t, c) })
 	t.Run("namespace of the run", func(t *testing.T) { ownNamespace(t, c) })
+	t.Run("keys", func(t *testing.T) { keys(t, c) })
 	t.Run("missing verb", func(t *testing.T) { missingVerb(t, c) })
 	t.Run("things of others", func(t *testing.T) { thingsOfOthers(t, c) })
 	t.Run("killed", func(t *testing.T) { killed(t, c) })
@@ -215,6 +221,48 @@ func ownNamespace(t *testing.T, c *somebodys) {
 	c.unchanged(t, before)
 }
 
+// keys has an operator rotate keys of a cluster that did not know RotatingSecrets, and does not in
+// the end.
+func keys(t *testing.T, c *somebodys) {
+	t.Helper()
+	defer c.permit(t, []string{"certquake"}, true, false)()
+	before := c.inventory(t)
+	witness, server := c.watch(t)
+	plan := planned(t, "testdata/keys.yaml", 1)
+	login := c.login(t, "certquake", server)
+	b := backend(t, "--kubeconfig", login)
+	err := harness.Run(t.Context(), plan, b, &harnesstest.Rows{}, nil)
+	require.ErrorIs(t, err, harness.ErrUnsupported)
+	require.ErrorContains(t, err, "certquake rotator crd | kubectl apply -f -")
+
+	var rows harnesstest.Rows
+	ctx := harness.WithTalk(t.Context(), func(line string) { t.Log(line) })
+	require.NoError(t, harness.Run(ctx, plan,
+		backend(t, "--kubeconfig", login, "--allow-cluster-scoped"), &rows, nil))
+	ended, written := map[record.Outcome]int64{}, []string{}
+	for _, row := range rows {
+		if row.Kind == record.Request {
+			ended[row.Outcome] += row.Count
+		}
+		if row.Kind == record.Write {
+			written = append(written, row.Detail)
+		}
+	}
+	assert.Equal(t, map[record.Outcome]int64{record.OK: 150}, ended)
+	assert.Equal(t, []string{"r1*", "r1* r2"}, written)
+	c.unchanged(t, before)
+	_, err = c.dynamic.Resource(schema.GroupVersionResource{
+		Group: "apiextensions.k8s.io", Version: "v1", Resource: "customresourcedefinitions",
+	}).Get(t.Context(), "rotatingsecrets.certquake.dev", meta.GetOptions{})
+	assert.True(t, apierrors.IsNotFound(err), "%v", err)
+	for _, what := range []string{
+		"patch rotatingsecrets", "delete rotatingsecrets",
+		"update rotatingsecrets/status", "update secrets", "watch jobs", "create events",
+	} {
+		assert.True(t, witness.asked(what), what)
+	}
+}
+
 // missingVerb takes one verb after the other away.
 func missingVerb(t *testing.T, c *somebodys) {
 	t.Helper()
@@ -225,6 +273,8 @@ func missingVerb(t *testing.T, c *somebodys) {
 	roles := c.client.RbacV1().Roles("certquake")
 	whole, err := roles.Get(t.Context(), "runner", meta.GetOptions{})
 	require.NoError(t, err)
+	// Some of what rotates keys has the rights that every run needs, too.
+	whole.Rules = whole.Rules[:len(whole.Rules)-len(kube.RotationRules())]
 	set := func(rules []rbac.PolicyRule) {
 		role, err := roles.Get(t.Context(), "runner", meta.GetOptions{})
 		require.NoError(t, err)

@@ -41,7 +41,7 @@ func (s *settings) add(flags *pflag.FlagSet) {
 	flags.StringVar(&s.image, "workload-image", "",
 		"`REF` of the workload's image, which the cluster has or can pull")
 	flags.BoolVar(&s.clusterScoped, "allow-cluster-scoped", false,
-		"create the scenario's ClusterIssuers, too")
+		"create the scenario's ClusterIssuers and the definition of RotatingSecrets, too")
 	flags.BoolVar(&s.partial, "allow-partial", false,
 		"leave out what the cluster cannot do; such a run is inconclusive at best")
 }

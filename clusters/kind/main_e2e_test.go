@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/e2e-framework/pkg/envconf"
+
+	"github.com/certquake/certquake/clusters/kube/operator"
 )
 
 // settings are e2e-framework's flags: -feature chooses among the features, -dry-run does nothing.
@@ -15,6 +17,7 @@ var settings *envconf.Config
 
 // TestMain reads the flags. Tests bring their own clusters up, so that one alone takes no others.
 func TestMain(m *testing.M) {
+	operator.Main()
 	var err error
 	if settings, err = envconf.NewFromFlags(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -75,7 +75,9 @@ func (w *world) applyManifests(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, w.notIssued(), w.notRotated())
 	}
-	harness.Say(ctx, "%d Certificates issued", len(w.plan.World.Certificates))
+	if n := len(w.plan.World.Certificates); n > 0 {
+		harness.Say(ctx, "%d Certificates issued", n)
+	}
 	return nil
 }
 

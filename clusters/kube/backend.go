@@ -19,7 +19,6 @@ import (
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
-	"github.com/certquake/certquake/workloads/rotation"
 )
 
 // Provider brings one kind of cluster up.
@@ -91,12 +90,9 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 			refuse("workload %s: no RotatingSecret makes Secret %s", group.Workload, secret)
 		}
 	}
-	for i := range plan.World.RotatingSecrets {
-		if rotating := &plan.World.RotatingSecrets[i]; rotating.Spec.Gate == string(rotation.Uptake) {
-			refuse("RotatingSecret %s: the operator of a run cannot ask pods, which are on the "+
-				"cluster's own network: use gate time, or --backend sim",
-				scenarios.RotatedBy(rotating))
-		}
+	for i := range plan.Stores {
+		refuse("workload %s: no pod keeps data at rest on a cluster yet: use --backend sim",
+			plan.Stores[i].Workload)
 	}
 	for _, action := range plan.Actions {
 		if why := b.impossible(action); why != "" && !b.provider.Partial {

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/certquake/certquake/clusters"
+	rotating "github.com/certquake/certquake/clusters/rotator/api"
 	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/scenarios"
 )
@@ -55,6 +57,7 @@ func kinds() []kind {
 		{issuing.WithResource("certificaterequests"), "CertificateRequest", false, false},
 		{issuing.WithResource("issuers"), "Issuer", false, false},
 		{issuing.WithResource("clusterissuers"), "ClusterIssuer", true, false},
+		{rotating.GroupVersion().WithResource("rotatingsecrets"), rotating.Kind, false, false},
 		{core.WithResource("secrets"), "Secret", false, false},
 		{core.WithResource("pods"), "Pod", false, true},
 		{core.WithResource("namespaces"), "Namespace", true, false},
@@ -86,6 +89,7 @@ type broom struct {
 	namespaces []string // of the cluster
 	whole      bool     // the run made namespaces as it needed them: the whole cluster is its own
 	issuers    bool     // ClusterIssuers may have been made, too
+	rotates    bool     // RotatingSecrets are made
 	run        string   // that the namespaces belong to now
 }
 
@@ -99,6 +103,7 @@ func newBroom(
 	return &broom{
 		client: client, namespaces: newPlaces(plan, target).watched(), run: target.Run,
 		whole: target.Namespace == nil, issuers: len(plan.World.ClusterIssuers) > 0,
+		rotates: len(plan.World.RotatingSecrets) > 0,
 	}, nil
 }
 
@@ -142,9 +147,11 @@ func (b *broom) collisions(
 			name += namespace + "/"
 		}
 		taken[name+object.GetName()] = ""
-		if certificate, ok := object.(*certmanager.Certificate); ok {
-			secret := certificate.Namespace + "/" + certificate.Spec.SecretName
-			taken["Secret "+secret] = ""
+		switch writer := object.(type) {
+		case *certmanager.Certificate:
+			taken["Secret "+writer.Namespace+"/"+writer.Spec.SecretName] = ""
+		case *rotating.RotatingSecret:
+			taken["Secret "+writer.Namespace+"/"+writer.TargetName()] = ""
 		}
 	}
 	var problems []error
@@ -179,13 +186,17 @@ func ownership(t thing) string {
 		"kubectl delete %s %s", run, home, strings.ToLower(t.kind.name), t.object.GetName())
 }
 
-// secretOf returns the Secret that a Certificate writes, "" for anything else.
+// secretOf returns the Secret that a Certificate or a RotatingSecret has written, "" for anything
+// else.
 func secretOf(t thing) string {
-	if t.kind.name != "Certificate" {
-		return ""
-	}
 	name, _, _ := unstructured.NestedString(t.object.Object, "spec", "secretName")
-	return name
+	switch t.kind.name {
+	case "Certificate":
+		return name
+	case rotating.Kind:
+		return cmp.Or(name, t.object.GetName())
+	}
+	return ""
 }
 
 // clear removes what this run made, although ctx may be done, and returns an error that names what
@@ -311,6 +322,9 @@ func (b *broom) look(ctx context.Context) ([]thing, error) {
 		for _, namespace := range namespaces {
 			objects, err := b.client.Resource(kind.GroupVersionResource).Namespace(namespace).
 				List(ctx, metav1.ListOptions{})
+			if err != nil && kind.name == rotating.Kind && b.unknown(err) {
+				continue
+			}
 			if err != nil {
 				return nil, fmt.Errorf("list %s: %w", kind.Resource, err)
 			}
@@ -320,6 +334,12 @@ func (b *broom) look(ctx context.Context) ([]thing, error) {
 		}
 	}
 	return things, nil
+}
+
+// unknown reports whether an error of a list of RotatingSecrets says no more than that there are
+// none: the API server does not know them, or this run has nothing to do with them.
+func (b *broom) unknown(err error) bool {
+	return apierrors.IsNotFound(err) || !b.rotates && apierrors.IsForbidden(err)
 }
 
 // remove begins to remove things, in their order. A Secret is marked as the run's before its
@@ -333,6 +353,12 @@ func (b *broom) remove(ctx context.Context, claims *claims, things []thing) erro
 		}
 	}
 	for _, t := range things {
+		if t.kind.name == rotating.Kind && len(t.object.GetFinalizers()) > 0 {
+			// Its operator is gone, and would wait for consumers that are going, too.
+			if err := b.patch(ctx, t, `{"metadata":{"finalizers":null}}`); err != nil {
+				return err
+			}
+		}
 		if t.kind.follows || t.object.GetDeletionTimestamp() != nil {
 			continue
 		}
@@ -354,12 +380,16 @@ func (b *broom) resource(t thing) dynamic.ResourceInterface {
 
 // mark gives an object the labels of a run.
 func (b *broom) mark(ctx context.Context, t thing, run string) error {
-	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:%q,%q:%q}}}`,
-		labelManaged, managedBy, labelRun, run)
-	_, err := b.resource(t).Patch(ctx, t.object.GetName(), types.MergePatchType, patch,
+	return b.patch(ctx, t, fmt.Sprintf(`{"metadata":{"labels":{%q:%q,%q:%q}}}`,
+		labelManaged, managedBy, labelRun, run))
+}
+
+// patch changes the metadata of an object, if it is still there.
+func (b *broom) patch(ctx context.Context, t thing, patch string) error {
+	_, err := b.resource(t).Patch(ctx, t.object.GetName(), types.MergePatchType, []byte(patch),
 		metav1.PatchOptions{FieldManager: managedBy})
 	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("label %s: %w", t, err)
+		return fmt.Errorf("change %s: %w", t, err)
 	}
 	return nil
 }

@@ -258,7 +258,7 @@ func TestCollisions(t *testing.T) {
 func TestRulesOfTheBroom(t *testing.T) {
 	t.Parallel()
 	allowed := map[string]bool{}
-	for _, rule := range append(Rules(), ClusterRules()...) {
+	for _, rule := range slices.Concat(Rules(), ClusterRules(), RotationRules()) {
 		for _, resource := range rule.Resources {
 			for _, verb := range rule.Verbs {
 				allowed[verb+" "+resource+"."+rule.APIGroups[0]] = true

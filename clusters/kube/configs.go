@@ -87,7 +87,7 @@ func peerConfig(
 func tokenConfig(
 	plan *scenarios.Plan, group *scenarios.TokenGroup, pod scenarios.Pod,
 ) bearer.Config {
-	_, secret, _ := strings.Cut(keysOf(plan, group), "/")
+	_, secret, _ := strings.Cut(group.Secret, "/")
 	config := bearer.Config{
 		Pod: pod.Name, State: statePath,
 		Listen: fmt.Sprintf(":%d", peerPort), Admin: fmt.Sprintf(":%d", adminPort),
@@ -102,7 +102,8 @@ func tokenConfig(
 		config.Mount, config.KeyringTTL = mountPath, harness.KeyringSettings(group).TTL
 	} else if from := plan.TokensOf(group.JWKS.From); from != nil {
 		config.JWKS = &bearer.JWKS{
-			Policy: group.JWKS.Policy(), Address: fmt.Sprintf("http://%s.%s.svc.cluster.local.:%d%s",
+			Policy: group.JWKS.Policy(),
+			Address: fmt.Sprintf("http://%s.%s.svc.cluster.local.:%d%s",
 				from.Workload, from.Namespace, peerPort, bearer.PathKeys),
 		}
 	}

@@ -85,8 +85,8 @@ func (l *ledger) resolve(client waiting, server *peer.Row) {
 	l.rows.put(span)
 }
 
-// request records calls. Their source tells all of them, but for the keys of a verifier that did not
-// answer, which are those that it told of last.
+// request records calls. Their source tells all of them, but for the keys of a verifier that did
+// not answer, which are those that it told of last.
 func (l *ledger) request(span record.Span) {
 	if !span.Outcome.Failed() {
 		l.rows.put(span)

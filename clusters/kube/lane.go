@@ -6,6 +6,7 @@ import (
 
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
+	"github.com/certquake/certquake/workloads/credential"
 	"github.com/certquake/certquake/workloads/peer"
 )
 
@@ -39,6 +40,28 @@ type lane struct {
 	good      bool     // its process has read a good credential
 	holdings  []holding
 	connected map[string]bool // associations that it is the source of, by peer
+}
+
+// newLane returns the lane of a pod, of one of the groups of peers or of a group of tokens.
+func (l *ledger) newLane(pod scenarios.Pod, groups map[string]scenarios.PeerGroup) *lane {
+	added := &lane{
+		plan: &l.plan, pod: pod, attempts: record.Handshake,
+		boots: map[string]uint64{}, connected: map[string]bool{},
+	}
+	if tokens := l.plan.TokensOf(pod.Workload); tokens != nil {
+		added.attempts, added.tokens, added.keeps = record.Request, tokens, true
+		added.secret = l.secrets[keysOf(&l.plan, tokens)]
+	} else {
+		group := groups[pod.Workload]
+		added.secret, added.keeps = l.secrets[group.Secret], group.KeepLastGood
+		added.first = credential.Trust(group.Trust) != credential.Bundle
+	}
+	for _, s := range l.plan.Streams {
+		if s.Source == pod.Name && len(l.plan.Targets(s)) > 0 {
+			added.streams = append(added.streams, s)
+		}
+	}
+	return added
 }
 
 // holding is what a pod's process held from an offset on.
@@ -136,8 +159,8 @@ func (l *lane) wording() string {
 // fetches reports whether the pod has keys from a JWKS.
 func (l *lane) fetches() bool { return l.tokens != nil && l.tokens.JWKS != nil }
 
-// keysOf returns the Secret, namespace/name, that has the keys of a group: its own, or that of those
-// whose JWKS it fetches.
+// keysOf returns the Secret, namespace/name, that has the keys of a group: its own, or that of
+// those whose JWKS it fetches.
 func keysOf(plan *scenarios.Plan, group *scenarios.TokenGroup) string {
 	if group.JWKS == nil {
 		return group.Secret

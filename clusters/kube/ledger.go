@@ -8,7 +8,6 @@ import (
 
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
-	"github.com/certquake/certquake/workloads/credential"
 	"github.com/certquake/certquake/workloads/peer"
 )
 
@@ -62,23 +61,7 @@ func newLedger(plan scenarios.Plan) *ledger {
 		groups[group.Workload] = group
 	}
 	for _, pod := range plan.Pods {
-		added := &lane{
-			plan: &l.plan, pod: pod, attempts: record.Handshake,
-			boots: map[string]uint64{}, connected: map[string]bool{},
-		}
-		if tokens := plan.TokensOf(pod.Workload); tokens != nil {
-			added.attempts, added.tokens, added.keeps = record.Request, tokens, true
-			added.secret = l.secrets[keysOf(&plan, tokens)]
-		} else {
-			group := groups[pod.Workload]
-			added.secret, added.keeps = l.secrets[group.Secret], group.KeepLastGood
-			added.first = credential.Trust(group.Trust) != credential.Bundle
-		}
-		for _, s := range plan.Streams {
-			if s.Source == pod.Name && len(plan.Targets(s)) > 0 {
-				added.streams = append(added.streams, s)
-			}
-		}
+		added := l.newLane(pod, groups)
 		l.lanes[pod.Name] = added
 		l.order = append(l.order, added)
 	}

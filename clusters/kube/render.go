@@ -115,7 +115,7 @@ func Workloads(plan scenarios.Plan, target clusters.Target) ([]k8s.Object, error
 			service(consumer, roleOf(&plan, consumer.Workload), target.Run))
 	}
 	for _, pod := range plan.Pods {
-		role, told := roleOf(&plan, pod.Workload), any(nil)
+		var told any
 		if tokens := plan.TokensOf(pod.Workload); tokens != nil {
 			told = tokenConfig(&plan, tokens, pod)
 		} else {
@@ -128,7 +128,7 @@ func Workloads(plan scenarios.Plan, target clusters.Target) ([]k8s.Object, error
 		made := deployment(consumers[pod.Workload], pod, target.Run)
 		spec := &made.Spec.Template.Spec
 		spec.Containers = []corev1.Container{
-			container(role, target.Image, config, len(spec.Volumes) > 1),
+			container(roleOf(&plan, pod.Workload), target.Image, config, len(spec.Volumes) > 1),
 		}
 		if target.Spread {
 			spread(spec, made.Labels)

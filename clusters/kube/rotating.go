@@ -53,9 +53,10 @@ func (w *world) define(ctx context.Context, object k8s.Object) error {
 	if err != nil || served {
 		return err
 	}
-	if err := w.create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err = w.create(ctx, object); err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
+	w.defined = w.target.Shared
 	ticker := time.NewTicker(insistEvery)
 	defer ticker.Stop()
 	for {
@@ -67,6 +68,57 @@ func (w *world) define(ctx context.Context, object k8s.Object) error {
 		case <-ctx.Done():
 			return fmt.Errorf("%w: the definition of RotatingSecrets is not served: %w",
 				clusters.ErrBroken, context.Cause(ctx))
+		}
+	}
+}
+
+// undefine takes the definition back that this run made on a cluster that outlives it, unless
+// somebody uses it by now: all that is of it would go along.
+func (w *world) undefine(ctx context.Context) error {
+	if !w.defined {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), clearLimit)
+	defer cancel()
+	var left rotating.RotatingSecretList
+	if err := w.client.Resources().List(ctx, &left); err != nil {
+		return fmt.Errorf("%w: look for RotatingSecrets of others: %w", clusters.ErrBroken, err)
+	}
+	if len(left.Items) > 0 {
+		harness.Say(ctx, "the definition of RotatingSecrets stays: there are %d of others",
+			len(left.Items))
+		return nil
+	}
+	for _, object := range definition(w.plan) {
+		if err := w.removeDefinition(ctx, object); err != nil {
+			return fmt.Errorf("%w: remove the definition of RotatingSecrets: %w; remove it by\n"+
+				"  kubectl delete crd %s", clusters.ErrBroken, err, object.GetName())
+		}
+	}
+	return nil
+}
+
+// removeDefinition removes the definition, if it is this run's, and returns when it is gone.
+func (w *world) removeDefinition(ctx context.Context, object k8s.Object) error {
+	ticker := time.NewTicker(insistEvery)
+	defer ticker.Stop()
+	for {
+		there := &unstructured.Unstructured{}
+		there.SetGroupVersionKind(object.GetObjectKind().GroupVersionKind())
+		err := w.client.Resources().Get(ctx, object.GetName(), "", there)
+		if err == nil && RunOf(there) == w.target.Run && there.GetDeletionTimestamp() == nil {
+			err = w.client.Resources().Delete(ctx, there)
+		}
+		switch {
+		case apierrors.IsNotFound(err), err == nil && RunOf(there) != w.target.Run:
+			return nil
+		case err != nil && refused(err):
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
 		}
 	}
 }

@@ -3,6 +3,9 @@ package kube
 import (
 	certmanager "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	rbac "k8s.io/api/rbac/v1"
+
+	"github.com/certquake/certquake/clusters/rotator"
+	rotating "github.com/certquake/certquake/clusters/rotator/api"
 )
 
 // Rules returns what a run does in each of its namespaces on a cluster that outlives it, in the
@@ -26,6 +29,23 @@ func Rules() []rbac.PolicyRule {
 		rule("", "pods/log", "get"),
 		rule("", "pods/proxy", "get", "create"),
 		rule("", "events", "list"),
+	}
+}
+
+// RotationRules returns what a run does beside that, in each of its namespaces, of a scenario with
+// RotatingSecrets: what its operator does, and what is done to the RotatingSecrets.
+func RotationRules() []rbac.PolicyRule {
+	return append(rotator.Rules(),
+		// applyManifests; broom. The operator reads and patches them itself.
+		rule(rotating.Group, "rotatingsecrets", "create", "delete"))
+}
+
+// DefinitionRules returns what a run does, beyond its namespaces, on a cluster that does not know
+// RotatingSecrets: it teaches them to it, and takes that back if there is none left.
+func DefinitionRules() []rbac.PolicyRule {
+	return []rbac.PolicyRule{
+		rule("apiextensions.k8s.io", "customresourcedefinitions", "create", "get", "delete"),
+		rule(rotating.Group, "rotatingsecrets", "list"),
 	}
 }
 

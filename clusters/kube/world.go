@@ -72,6 +72,7 @@ type world struct {
 
 	staffing sync.Mutex
 	operator *operator.Process // that rotates keys; nil while there is none
+	defined  bool              // this run made the definition of RotatingSecrets
 }
 
 // Open implements harness.Backend: it brings a cluster up, applies the scenario's manifests, starts
@@ -456,7 +457,7 @@ func (w *world) leave(ctx context.Context) error {
 	var left error
 	if w.broom != nil {
 		w.rest() // so that nothing is made behind the broom
-		left = w.broom.clear(ctx)
+		left = errors.Join(w.broom.clear(ctx), w.undefine(ctx))
 	}
 	err := down(ctx, w.target)
 	w.rest()

@@ -73,7 +73,7 @@ func TestAskOne(t *testing.T) {
 	} {
 		pod := serving(t, row.answer)
 		e := &endpoint{port: intstr.FromString("metrics"), path: "/m"}
-		got, err := newScraper(time.Now).askOne(t.Context(), pod, e, "jwt")
+		got, err := newScraper(time.Now, nil).askOne(t.Context(), pod, e, "jwt")
 		require.ErrorIs(t, err, row.want, name)
 		if row.want == nil {
 			assert.Equal(t, []rotation.Ring{{Primary: "r1", IDs: []string{"r1"}}}, got)
@@ -82,10 +82,10 @@ func TestAskOne(t *testing.T) {
 	assert.False(t, elsewhere)
 	pod := serving(t, nil)
 	e := &endpoint{port: intstr.FromString("metric"), path: "/m"}
-	_, err := newScraper(time.Now).askOne(t.Context(), pod, e, "jwt")
+	_, err := newScraper(time.Now, nil).askOne(t.Context(), pod, e, "jwt")
 	require.ErrorIs(t, err, errNoPort)
 	pod.Status.PodIP = ""
-	_, err = newScraper(time.Now).askOne(t.Context(), pod, e, "jwt")
+	_, err = newScraper(time.Now, nil).askOne(t.Context(), pod, e, "jwt")
 	require.ErrorIs(t, err, errNoAddress)
 }
 

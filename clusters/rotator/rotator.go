@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -48,6 +49,9 @@ type Options struct {
 	HealthAddress  string
 	// Poll is how often consumers are asked during a rotation, 15s by default.
 	Poll time.Duration
+	// Ask makes the requests to consumers, whose addresses are those of their pods. Nil connects to
+	// them, which an operator outside of the cluster's network cannot.
+	Ask http.RoundTripper
 	// Logger is told of every step. What controller-runtime says is less important by 4 levels of
 	// verbosity, unless it is an error; the first Logger given in a process takes that.
 	Logger logr.Logger
@@ -185,7 +189,7 @@ func (o *Options) add(m manager.Manager) error {
 	}
 	r := &reconciler{
 		client: m.GetClient(), events: m.GetEventRecorder(name), now: time.Now,
-		random: rand.Reader, scraper: newScraper(time.Now), metrics: shown, poll: o.Poll,
+		random: rand.Reader, scraper: newScraper(time.Now, o.Ask), metrics: shown, poll: o.Poll,
 		log: o.Logger,
 	}
 	again := true // the same names are used by the next Run of a process

@@ -45,12 +45,14 @@ type scraper struct {
 	now    func() time.Time
 }
 
-func newScraper(now func() time.Time) *scraper {
+func newScraper(now func() time.Time, ask http.RoundTripper) *scraper {
+	if ask == nil {
+		// No proxy: pods are asked and nobody else. No connection stays, since a pod's address may
+		// be another's by the next time.
+		ask = &http.Transport{DisableKeepAlives: true}
+	}
 	return &scraper{now: now, client: &http.Client{
-		Timeout: answerMax,
-		// No proxy and no redirect: pods are asked and nobody else. No connection stays, since a
-		// pod's address may be another's by the next time.
-		Transport: &http.Transport{DisableKeepAlives: true},
+		Timeout: answerMax, Transport: ask,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
 		},

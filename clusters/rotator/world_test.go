@@ -116,7 +116,7 @@ func (w *world) newOperator() *reconciler {
 	require.NoError(w.t, err)
 	return &reconciler{
 		client: w.watched(), events: recorder{w}, now: func() time.Time { return w.now },
-		random: w.random, scraper: newScraper(func() time.Time { return w.now }),
+		random: w.random, scraper: newScraper(func() time.Time { return w.now }, nil),
 		metrics: shown, poll: w.poll,
 	}
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/certquake/certquake/clusters"
 	"github.com/certquake/certquake/clusters/kube"
+	"github.com/certquake/certquake/clusters/kube/operator"
 	"github.com/certquake/certquake/clusters/suite"
 	"github.com/certquake/certquake/harness/sim"
 	"github.com/certquake/certquake/reports"
@@ -32,6 +33,7 @@ const interruptedVariable = "CERTQUAKE_SUITE_INTERRUPTED"
 
 // TestMain is also the program that a test interrupts.
 func TestMain(m *testing.M) {
+	operator.Main()
 	if os.Getenv(interruptedVariable) != "" {
 		hang()
 		os.Exit(1)

@@ -58,7 +58,7 @@ nodes have the defaults needs none of it.`,
 	cmd.Flags().StringVar(&flags.account, "service-account", "certquake",
 		"`NAME` of the service account and its roles")
 	cmd.Flags().BoolVar(&flags.clusterScoped, "allow-cluster-scoped", false,
-		"allow ClusterIssuers, too")
+		"allow ClusterIssuers, and the definition of RotatingSecrets, too")
 	cmd.Flags().BoolVar(&flags.kubelets, "read-kubelets", false,
 		"allow to read the settings of kubelets, too")
 	return cmd

@@ -59,6 +59,8 @@ func Cases() []Case {
 		{Scenario: "quick-issuer-outage", Speed: 10},
 		{Scenario: "api-outage-watch", Speed: 2, Steered: true},
 		{Scenario: "webhook-outage-short", Speed: 10},
+		{Scenario: "quick-jwt-rotation", Speed: 5},
+		{Scenario: "quick-jwt-hard-swap", Speed: 5},
 		{Scenario: "quick-network-cut", Speed: 10, Only: "kind"},
 		{Scenario: "quick-network-cut-bundle", Speed: 10, Only: "kind"},
 		{Scenario: "quick-network-loss", Speed: 10, Only: "kind"},

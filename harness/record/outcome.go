@@ -33,8 +33,8 @@ const (
 	// BadCertificate: the chain is unacceptable for a reason none of the above names.
 	BadCertificate Outcome = "bad-certificate"
 
-	// NoPrimary: the issuer of tokens has no key to sign with, or the writer of a record none to seal
-	// it with that its store still takes.
+	// NoPrimary: the issuer of tokens has no key to sign with, or the writer of a record none to
+	// seal it with that its store still takes.
 	NoPrimary Outcome = "no-primary"
 	// NoKeys: the verifier of a token, or the reader of a record, has no keys at all, or none that
 	// it may still use.

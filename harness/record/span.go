@@ -40,8 +40,8 @@ type Header struct {
 // Kind says what a span tells of.
 type Kind string
 
-// The kinds of rows. Attempts are Handshake, Request, Read, Seal and Associate; the others tell what
-// changed.
+// The kinds of rows. Attempts are Handshake, Request, Read, Seal and Associate; the others tell
+// what changed.
 const (
 	// Begin is offset 0 in a backend that runs in wall time, after its world came up: Detail is
 	// the instant, as RFC 3339. In virtual time it is Header.Base and there is no such row.
@@ -55,14 +55,15 @@ const (
 	// Fetch is a verifier (Source) fetching the JWKS of an issuer (Peer). Own names the keys, Count
 	// is how many fetches there were in a row with the same keys. Detail says why one failed.
 	Fetch Kind = "fetch"
-	// Read is a pod (Source) opening a record of its own store, and Seal one that it seals anew. Own
-	// names the keys that it has and, on a failed Read, Other.Leaf the one that the record is sealed
-	// under. A Seal fails with NoPrimary, of which Detail may say why.
+	// Read is a pod (Source) opening a record of its own store, and Seal one that it seals anew.
+	// On failures Own names the keys that it has and, of a Read, Other.Leaf the one that the record
+	// is sealed under. A Seal fails with NoPrimary, of which Detail may say why. A row may go on
+	// over rows of other outcomes: a reader comes back to the same records.
 	Read Kind = "read"
 	Seal Kind = "seal"
-	// Migrate is the end of a migration in the store of a pod (Source): Count records were moved, as
-	// Detail says, "r1 > r2", and the store takes no more under the old key. Own names the keys that
-	// the pod had. It failed if Outcome says so, and what was left is as it was.
+	// Migrate is the end of a migration in the store of a pod (Source): Count records were moved as
+	// Detail says, "r1 > r2", and the store takes no more under the old key. Own names the keys of
+	// the pod. It failed if Outcome says so, and what was left is as it was.
 	Migrate Kind = "migrate"
 	// Stored is what is in the store of a pod (Source) at the end of the run: Count records under
 	// the key Own.Leaf. Outcome is UnknownKid if the pod has no such key, and so cannot read them.

@@ -78,3 +78,15 @@ func BenchmarkThousandVerifiers(b *testing.B) {
 		"spec: {generate", "spec: {every: 24h, generate", "maxAge: 2m", "maxAge: 10m")
 	run(b, s.plan(b))
 }
+
+// BenchmarkDayOfStores is a virtual day of 3 stores with 100,000 records each, read 50 times a
+// second and written 5 times, and a rotation: with a migration, and without one, after which nearly
+// every read is of a lost record until a writer comes by.
+func BenchmarkDayOfStores(b *testing.B) {
+	for name, v := range map[string]vault{"migrated": migrated(), "skipped": skipped()} {
+		b.Run(name, func(b *testing.B) {
+			v.records, v.reads, v.writes, v.horizon = 100_000, "50/s", "5/s", "24h"
+			run(b, v.plan(b))
+		})
+	}
+}

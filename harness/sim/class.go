@@ -16,7 +16,8 @@ type group struct {
 	policy    credential.Policy
 	read      credential.Settings
 	tls       handshake.Settings
-	tokens    *scenarios.TokenGroup // nil for peers
+	tokens    *scenarios.TokenGroup // nil for all but issuers and verifiers
+	store     *scenarios.StoreGroup // nil for all but stores
 	from      *group                // whose JWKS its pods fetch, nil if they do not
 	published bool                  // its pods' keys are fetched by others
 	pods      []*pod

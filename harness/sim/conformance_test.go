@@ -12,7 +12,10 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	for _, name := range []string{"akka-rotation", "ca-swap-bundle", "restart-during-swap"} {
+	for _, name := range []string{
+		"akka-rotation", "ca-swap-bundle", "restart-during-swap", "jwks-rollback",
+		"key-ring-no-primary-restart",
+	} {
 		t.Run(name, func(t *testing.T) {
 			scenario, err := scenarios.Open(name, nil)
 			require.NoError(t, err)

@@ -251,6 +251,11 @@ func (t *traffic) cut(s *stream, end time.Duration) error {
 // leaving closes what the pod has open as a source before it goes down. A killed process takes the
 // rows it had not flushed with it.
 func (t *traffic) leaving(p *pod, killed bool) error {
+	if p.store != nil {
+		if err := p.store.leave(killed); err != nil {
+			return err
+		}
+	}
 	end := t.world.now
 	if killed {
 		end = p.lastFlush()
@@ -280,6 +285,11 @@ func (t *traffic) finish(s *stream, end time.Duration) error {
 
 // arriving records what the pod skipped while it was down.
 func (t *traffic) arriving(p *pod) error {
+	if p.store != nil {
+		if err := p.store.arrive(); err != nil {
+			return err
+		}
+	}
 	for _, s := range p.out {
 		if err := t.skipped(s); err != nil {
 			return err

@@ -40,6 +40,9 @@ func (w *world) inspect() []string {
 		if p.behind() {
 			i.note("%s is behind and nothing is scheduled", p.plan.Name)
 		}
+		if p.store != nil {
+			i.store(p.store)
+		}
 		if p.fetches() && p.up && p.keys.calm && !p.calm() {
 			i.note("%s will not look for keys again", p.plan.Name)
 		}
@@ -69,6 +72,33 @@ func (i *inspection) pair(s *stream, target *pod) {
 	if now := between(s.source.trouble, target.trouble); target.up && over != now {
 		i.note("%s to %s counts as over %+v and is over %+v",
 			s.source.plan.Name, target.plan.Name, over, now)
+	}
+}
+
+// store counts records anew, and looks whether a move that could go on does.
+func (i *inspection) store(s *store) {
+	counted := make([]int64, len(s.keys))
+	for _, key := range s.records {
+		counted[key]++
+	}
+	for _, k := range s.keys {
+		if k.records != counted[k.number] {
+			i.note("%s has %d records under %s, not %d", s.pod.plan.Name, counted[k.number], k.id,
+				k.records)
+		}
+	}
+	m := s.move
+	if (m == nil) != (s.pod.mount.secret.rotated.move == nil) {
+		i.note("%s and the operator disagree whether there is a move", s.pod.plan.Name)
+	}
+	if m == nil || m.over[s] || !s.pod.up || s.pod.class.broken != "" {
+		return
+	}
+	held := s.pod.class.content.ring
+	_, primary := held.signer()
+	able := primary == m.To && slices.Contains(held.ids, m.From)
+	if able != (s.pass != nil) {
+		i.note("%s can move records: %t, and does: %t", s.pod.plan.Name, able, s.pass != nil)
 	}
 }
 
@@ -116,6 +146,9 @@ func TestInvariants(t *testing.T) { keepInvariants(t, anyPlan) }
 
 // TestTokenInvariants is the same for random plans of tokens.
 func TestTokenInvariants(t *testing.T) { keepInvariants(t, anyTokenPlan) }
+
+// TestStoreInvariants is the same for random plans of data at rest.
+func TestStoreInvariants(t *testing.T) { keepInvariants(t, anyStorePlan) }
 
 func keepInvariants(t *testing.T, draw func(*rapid.T) scenarios.Plan) {
 	t.Helper()
@@ -254,8 +287,38 @@ func anyTokenPlan(rt *rapid.T) scenarios.Plan {
 	return plan
 }
 
+// anyStorePlan takes a library scenario of data at rest and draws settings and faults anew.
+func anyStorePlan(rt *rapid.T) scenarios.Plan {
+	scenario, err := scenarios.Open("data-migrated", map[string]string{"records": "500"})
+	if err != nil {
+		rt.Fatal(err)
+	}
+	plan, err := scenario.Plan(rapid.Uint64().Draw(rt, "seed"))
+	if err != nil {
+		rt.Fatal(err)
+	}
+	plan.Horizon, plan.Actions = 40*time.Minute, nil
+	duration := func(name string, least, most time.Duration) time.Duration {
+		return time.Duration(rapid.Int64Range(int64(least), int64(most)).Draw(rt, name))
+	}
+	rotating := &plan.World.RotatingSecrets[0].Spec
+	for _, d := range []**rotator.Duration{&rotating.PromoteAfter, &rotating.RetireAfter} {
+		*d = new(rotator.Duration(duration("wait", 0, 6*time.Minute).String()))
+	}
+	plan.Stores[0].Every = duration("every", time.Second, 3*time.Minute)
+	plan.Stores[0].Records = rapid.SampledFrom([]int{1, 500, 20_000}).Draw(rt, "records")
+	for i := range rapid.IntRange(1, 9).Draw(rt, "faults") {
+		fault := anyKeyFault(rt, plan)
+		fault.ID, fault.Fault = strconv.Itoa(i), i
+		fault.At = duration("at", 0, 30*time.Minute)
+		plan.Actions = append(plan.Actions, fault)
+	}
+	slices.SortStableFunc(plan.Actions, func(a, b scenarios.Action) int { return int(a.At - b.At) })
+	return plan
+}
+
 func anyKeyFault(rt *rapid.T, plan scenarios.Plan) scenarios.Action {
-	secrets := []string{plan.Tokens[0].Secret}
+	secrets := []string{scenarios.RotatedBy(&plan.World.RotatingSecrets[0])}
 	pods := []string{rapid.SampledFrom(plan.Pods).Draw(rt, "pod").Name}
 	node := rapid.SampledFrom(plan.Nodes).Draw(rt, "node")
 	some := time.Duration(rapid.Int64Range(1, int64(5*time.Minute)).Draw(rt, "some"))

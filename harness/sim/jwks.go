@@ -39,7 +39,7 @@ func (p *pod) beginFetching(ago time.Duration) error {
 	if err := p.fetch(); err != nil {
 		return err
 	}
-	if k := p.keys; ago > 0 && !k.state.Failed {
+	if k := p.keys; !p.node.world.open && !k.state.Failed {
 		at := p.node.world.wall(-ago)
 		k.state.Last, k.state.Good = at, at
 		k.row.Count = 0 // it was before the record began

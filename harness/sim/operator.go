@@ -48,7 +48,9 @@ type rotated struct {
 	orders  rotation.Orders
 	timer   int // invalidates scheduled decisions
 
+	move     *move                      // of data to another key, while it is asked for
 	before   *content                   // what people edited last
+	byHand   int64                      // the highest count of the ids that they made
 	provings map[rotation.Action]string // actions that a step of the operator will prove
 }
 
@@ -140,6 +142,9 @@ func (r *rotated) reconcile() error {
 		return nil // its return looks again
 	}
 	decision := rotation.Decide(r.input())
+	if err := r.steer(decision); err != nil {
+		return err
+	}
 	if decision.Write {
 		if err := r.write(decision); err != nil {
 			return err
@@ -178,6 +183,9 @@ func (r *rotated) input() rotation.Input {
 	}
 	if r.selector != nil {
 		in.Uptake = r.uptake(in.Now)
+	}
+	if r.move != nil {
+		in.Migration = r.move.Migration
 	}
 	return in
 }
@@ -236,8 +244,10 @@ func (r *rotated) write(d rotation.Decision) error {
 		return fmt.Errorf("rotate %s: %w", r.secret.name, err)
 	}
 	r.state, r.managed = &next.State, true
-	if d.Action == rotation.Wait || d.Action == rotation.Halt || d.Action == rotation.Abandon {
+	switch d.Action {
+	case rotation.Wait, rotation.Halt, rotation.Abandon, rotation.Migrate:
 		return nil // of the state alone
+	case rotation.Create, rotation.Publish, rotation.Promote, rotation.Rollback, rotation.Retire:
 	}
 	if err := r.put(r.filesOf(next.Files, known, made)); err != nil {
 		return err
@@ -335,7 +345,8 @@ func (r *rotated) nextID() string {
 	if r.spec.IDs != rotation.Counter || r.state == nil {
 		return r.spec.Prefix + "hand" + strconv.Itoa(r.operator.keys+1)
 	}
-	return r.spec.Prefix + strconv.FormatInt(r.state.Counter+1, 10)
+	r.byHand = max(r.byHand, r.state.Counter) + 1
+	return r.spec.Prefix + strconv.FormatInt(r.byHand, 10)
 }
 
 // spoiled returns a ring's files with what is wrong as told.

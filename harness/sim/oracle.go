@@ -36,7 +36,8 @@ type oracle struct {
 	keys       materialPool
 	loads      map[string]credential.Problem
 	handshakes map[string]verdict
-	uses       int // of remembered handshakes
+	sealings   map[string]record.Outcome
+	uses       int // of remembered handshakes and sealings
 	audited    int
 	executed   int
 	buffer     []byte
@@ -46,6 +47,7 @@ func newOracle(start time.Time, pool keyPool, keys materialPool, audit Audit) *o
 	return &oracle{
 		start: start, pool: pool, keys: keys, audit: audit,
 		loads: map[string]credential.Problem{}, handshakes: map[string]verdict{},
+		sealings: map[string]record.Outcome{},
 	}
 }
 
@@ -61,7 +63,7 @@ func (o *oracle) load(c *content, g *group) (credential.Problem, error) {
 	}
 	var problem credential.Problem
 	var err error
-	if g.tokens != nil {
+	if c.ring != nil {
 		_, problem, err = o.readRing(newRingMint(o.keys), c.ring, g)
 	} else {
 		_, problem, err = o.read(newMint(o.pool, o.start), c, g)
@@ -132,17 +134,25 @@ func (o *oracle) handshake(
 // executed has real code judge an attempt of two classes.
 type executed func(ctx context.Context, from, to *class, now time.Duration) (verdict, error)
 
+// audits counts a use of what is remembered, and reports whether it is one to be executed again.
+func (o *oracle) audits() bool {
+	o.uses++
+	if o.audit.Every == 0 || o.audited >= o.audit.Max || o.uses%o.audit.Every != 0 {
+		return false
+	}
+	o.audited++
+	return true
+}
+
 // recheck executes a sampled share of the remembered verdicts again, with the very certificates and
 // the very time that the memory stands in for.
 func (o *oracle) recheck(
 	ctx context.Context, known verdict, execute executed, client, server *class,
 	now time.Duration,
 ) error {
-	o.uses++
-	if o.audit.Every == 0 || o.audited >= o.audit.Max || o.uses%o.audit.Every != 0 {
+	if !o.audits() {
 		return nil
 	}
-	o.audited++
 	again, err := execute(ctx, client, server, now)
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ type pod struct {
 	token   heldToken  // of an issuer
 	signSeq int        // invalidates scheduled signings
 	keys    *fetched   // of a verifier that mounts none
+	store   *store     // of data at rest; nil without one
 	dice    *rand.Rand // of whom it asks for them
 
 	volume   projection
@@ -80,6 +81,9 @@ func (p *pod) begin() error {
 		return err
 	}
 	p.state.At = -p.plan.CacheAge
+	if p.store != nil {
+		p.store.begin()
+	}
 	return nil
 }
 
@@ -276,7 +280,15 @@ func (p *pod) become(k classKey) error {
 	if old != nil && old.classKey == k {
 		return nil
 	}
+	if p.store != nil && old != nil {
+		if err := p.store.leaveKeys(); err != nil {
+			return err
+		}
+	}
 	p.join(k)
+	if p.store != nil {
+		p.store.resume()
+	}
 	if w.open {
 		p.publishedAnew()
 	}

@@ -61,6 +61,10 @@ func (w *world) addPods() map[string][]*pod {
 		planned := &w.plan.Tokens[i]
 		groups[planned.Workload] = newTokenGroup(len(w.plan.Peers)+i, planned)
 	}
+	for i := range w.plan.Stores {
+		planned := &w.plan.Stores[i]
+		groups[planned.Workload] = newStoreGroup(len(w.plan.Peers)+len(w.plan.Tokens)+i, planned)
+	}
 	for _, g := range groups {
 		if g.tokens != nil && g.tokens.JWKS != nil {
 			g.from = groups[g.tokens.JWKS.From]
@@ -75,6 +79,9 @@ func (w *world) addPods() map[string][]*pod {
 		mounted := w.api.secret(p.group.plan.Secret)
 		if p.fetches() {
 			mounted = w.noContent()
+		}
+		if p.group.store != nil {
+			p.store = newStore(p)
 		}
 		p.group.pods = append(p.group.pods, p)
 		p.mount = p.node.mount(mounted)

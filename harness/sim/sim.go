@@ -78,11 +78,11 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 	if _, err := newOperator(w, plan.World.RotatingSecrets); err != nil {
 		problems = append(problems, fmt.Errorf("%w: %w", harness.ErrUnsupported, err))
 	}
-	for _, g := range plan.Tokens {
-		if s := w.api.secrets[g.Secret]; g.JWKS == nil && (s == nil || s.rotated == nil) {
+	for _, c := range ringConsumers(&plan) {
+		if s := w.api.secrets[c.Secret]; s == nil || s.rotated == nil {
 			problems = append(problems, fmt.Errorf(
 				"%w: workload %s: no RotatingSecret makes Secret %s",
-				harness.ErrUnsupported, g.Workload, g.Secret))
+				harness.ErrUnsupported, c.Workload, c.Secret))
 		}
 	}
 	for _, g := range plan.Peers {
@@ -93,6 +93,20 @@ func (b *Backend) Check(plan scenarios.Plan) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// ringConsumers returns those that mount key rings.
+func ringConsumers(plan *scenarios.Plan) []scenarios.Consumer {
+	var all []scenarios.Consumer
+	for i := range plan.Tokens {
+		if plan.Tokens[i].JWKS == nil {
+			all = append(all, plan.Tokens[i].Consumer)
+		}
+	}
+	for i := range plan.Stores {
+		all = append(all, plan.Stores[i].Consumer)
+	}
+	return all
 }
 
 // Open implements harness.Backend: it builds the world as it stands at offset 0, with every
@@ -167,6 +181,11 @@ func (w *world) Close(context.Context) error {
 		return err
 	}
 	for _, p := range w.pods {
+		if p.store != nil {
+			if err := p.store.end(); err != nil {
+				return err
+			}
+		}
 		if err := p.noteUnread(); err != nil {
 			return err
 		}

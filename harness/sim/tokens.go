@@ -237,7 +237,7 @@ func (o *oracle) readRing(
 	}
 	volume := credential.NewVolume()
 	volume.Project("minted", files)
-	held, err := keyring.Read(volume, harness.KeyringSettings(g.tokens))
+	held, err := keyring.Read(volume, g.ringSettings())
 	if found, ok := errors.AsType[*keyring.ReadError](err); ok {
 		return nil, credential.Problem(found.Problem), nil
 	}

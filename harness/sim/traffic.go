@@ -115,6 +115,10 @@ type traffic struct {
 // addStreams takes over the plan's streams.
 func (t *traffic) addStreams(plan scenarios.Plan, byWorkload map[string][]*pod) {
 	for _, planned := range plan.Streams {
+		if planned.Op != scenarios.Calls {
+			t.world.byName[planned.Source].store.add(planned)
+			continue
+		}
 		s := &stream{
 			plan: planned, source: t.world.byName[planned.Source], slot: map[*pod]int64{},
 			open: map[*pod]*strand{},
@@ -208,7 +212,8 @@ func (a *arrival) next(p *pod, period, t time.Duration) time.Duration {
 	return next(a.base, period, t)
 }
 
-// nextDemand returns when a connection from or to the pod asks for its context next, from t on.
+// nextDemand returns when a connection from or to the pod, or its store, asks for its context next,
+// from t on.
 func (p *pod) nextDemand(t time.Duration) (time.Duration, bool) {
 	first := p.in.next(p, t)
 	for _, s := range p.out {
@@ -216,6 +221,9 @@ func (p *pod) nextDemand(t time.Duration) (time.Duration, bool) {
 	}
 	for _, a := range p.associations {
 		first = min(first, a.nextDemand(p, t))
+	}
+	if p.store != nil {
+		first = min(first, p.store.nextDemand(t))
 	}
 	return first, first < forever
 }

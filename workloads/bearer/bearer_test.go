@@ -20,14 +20,12 @@ func TestRotation(t *testing.T) {
 	made := newKeys(t, "r1", "r2")
 	m := newMount(t, made.files("r1*"))
 	issuing := newIssuer(t, m, 10*time.Millisecond)
-	mounted := newVerifier(t, "verifier-0", m)
-	fetching := newFetcher(t, "fetcher-0", &issuing, token.Policy{
+	mounted := newVerifier(t, m)
+	fetching := newFetcher(t, &issuing, token.Policy{
 		Kind: token.RefetchOnUnknown, MaxAge: 100 * time.Millisecond,
 	})
 	issuing.Reuse = 100 * time.Millisecond
-	issuing.Streams[0].Targets = []peer.Target{
-		{Pod: mounted.Pod, Address: mounted.Listen}, {Pod: fetching.Pod, Address: fetching.Listen},
-	}
+	issuing = newIssuerTo(issuing, mounted, fetching)
 	issuer, verifier, fetcher := start(t, issuing), start(t, mounted), start(t, fetching)
 	begin(t, issuer, verifier, fetcher)
 	for _, ring := range []string{"r1* r2", "r1 r2*", "r2*"} {
@@ -70,7 +68,7 @@ func TestUnknownKey(t *testing.T) {
 	t.Parallel()
 	made := newKeys(t, "r1", "r2")
 	near, far := newMount(t, made.files("r2*")), newMount(t, made.files("r1*"))
-	called := newVerifier(t, "verifier-0", far)
+	called := newVerifier(t, far)
 	called.KeyringTTL = -1
 	issuer, verifier := start(t, newIssuer(t, near, 100*time.Millisecond, called)), start(t, called)
 	begin(t, issuer, verifier)
@@ -90,8 +88,9 @@ func TestUnknownKey(t *testing.T) {
 // Another key of the same id is not taken by those who hold the first, whose signatures it breaks.
 func TestAnotherKeyOfTheSameID(t *testing.T) {
 	t.Parallel()
-	near, far := newMount(t, newKeys(t, "r1").files("r1*")), newMount(t, newKeys(t, "r1").files("r1*"))
-	called := newVerifier(t, "verifier-0", far)
+	near := newMount(t, newKeys(t, "r1").files("r1*"))
+	far := newMount(t, newKeys(t, "r1").files("r1*"))
+	called := newVerifier(t, far)
 	issuer, verifier := start(t, newIssuer(t, near, 100*time.Millisecond, called)), start(t, called)
 	begin(t, issuer, verifier)
 	ended(t, issuer)
@@ -113,7 +112,7 @@ func TestNoRing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			called := newVerifier(t, "verifier-0", test.far)
+			called := newVerifier(t, test.far)
 			issuer := start(t, newIssuer(t, test.near, 200*time.Millisecond, called))
 			verifier := start(t, called)
 			begin(t, issuer, verifier)
@@ -133,7 +132,7 @@ func TestNoRing(t *testing.T) {
 func TestClock(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, newKeys(t, "r1").files("r1*"))
-	called := newVerifier(t, "verifier-0", m)
+	called := newVerifier(t, m)
 	issuer, verifier := start(t, newIssuer(t, m, 100*time.Millisecond, called)), start(t, called)
 	verifier.post(t, peer.PathClock, peer.Clock{Skew: 2 * time.Minute})
 	base := time.Now().Add(100 * time.Millisecond)
@@ -148,7 +147,7 @@ func TestNobody(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, newKeys(t, "r1").files("r1*"))
 	gone := newConfig(t, "gone", "")
-	fetching := newFetcher(t, "fetcher-0", &gone, token.GoOIDC())
+	fetching := newFetcher(t, &gone, token.GoOIDC())
 	issuing := newIssuer(t, m, 200*time.Millisecond, fetching, gone)
 	issuer, fetcher := start(t, issuing), start(t, fetching)
 	begin(t, issuer, fetcher)
@@ -168,7 +167,7 @@ func TestNobody(t *testing.T) {
 func TestRestart(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, newKeys(t, "r1").files("r1*"))
-	called := newVerifier(t, "verifier-0", m)
+	called := newVerifier(t, m)
 	verifier := start(t, called)
 	issuing := newIssuer(t, m, 50*time.Millisecond, called)
 	first := start(t, issuing)
@@ -195,7 +194,7 @@ func TestRestart(t *testing.T) {
 func TestStrangers(t *testing.T) {
 	t.Parallel()
 	m := newMount(t, newKeys(t, "r1").files("r1*"))
-	called := newVerifier(t, "verifier-0", m)
+	called := newVerifier(t, m)
 	verifier := start(t, called)
 	begin(t, verifier)
 	for _, path := range []string{"/", "/jwks.json"} {

@@ -113,7 +113,7 @@ func (c *caller) current() (held string, own record.Generation, err error) {
 	case !c.timely:
 		c.renew, c.timely = now+reuse, true
 	case now >= c.renew:
-		c.renew += ((now-c.renew)/reuse + 1) * reuse
+		c.renew = now + reuse - (now-c.renew)%reuse // a whole number of times later
 	}
 	return c.held, c.own, nil
 }

@@ -41,8 +41,9 @@ type Config struct {
 	Admin  string `json:"admin"`  // address of metrics, health and commands, such as ":7480"
 
 	Role Role `json:"role"`
-	// Secret is the name of the Secret that has the keys, by which rows and metrics name them.
-	Secret string         `json:"secret"`
+	// Secret is the name of the mounted Secret, by which rows and metrics name its keys. Those that
+	// are fetched have the names that the issuer gives them.
+	Secret string         `json:"secret,omitempty"`
 	Token  token.Settings `json:"token"`
 	// KeyringTTL is how old a read of the mount may be before a demand reads again: never if it is
 	// negative.
@@ -84,7 +85,6 @@ func (c *Config) check() error {
 		report(c.Pod == "", "pod is missing")
 		report(c.Listen == "", "listen is missing")
 		report(c.Admin == "", "admin is missing")
-		report(c.Secret == "", "secret is missing")
 		report(c.Horizon <= 0, "horizon_ns must be positive")
 		report(c.Deadline <= 0, "deadline_ns must be positive")
 		report(c.CacheAge < 0, "cache_age_ns is negative")
@@ -108,6 +108,7 @@ func (c *Config) checkRole(report process.Report) {
 		report(true, "role is %q, want %s or %s", c.Role, Issuer, Verifier)
 	}
 	report((c.Mount == "") == (c.JWKS == nil), "want either mount or jwks")
+	report((c.Mount == "") != (c.Secret == ""), "want secret with mount, and only then")
 	if c.JWKS == nil {
 		return
 	}

@@ -159,28 +159,30 @@ func newIssuer(tb testing.TB, m *mount, every time.Duration, to ...bearer.Config
 	tb.Helper()
 	c := newConfig(tb, "issuer-0", bearer.Issuer)
 	c.Mount = m.dir
-	stream := peer.Stream{Every: every, Phase: 10 * time.Millisecond}
+	c.Streams = []peer.Stream{{Every: every, Phase: 10 * time.Millisecond}}
+	return newIssuerTo(c, to...)
+}
+
+// newIssuerTo returns the config of an issuer with more targets.
+func newIssuerTo(c bearer.Config, to ...bearer.Config) bearer.Config {
 	for _, target := range to {
-		stream.Targets = append(stream.Targets,
+		c.Streams[0].Targets = append(c.Streams[0].Targets,
 			peer.Target{Pod: target.Pod, Address: target.Listen})
 	}
-	c.Streams = []peer.Stream{stream}
 	return c
 }
 
-func newVerifier(tb testing.TB, name string, m *mount) bearer.Config {
+func newVerifier(tb testing.TB, m *mount) bearer.Config {
 	tb.Helper()
-	c := newConfig(tb, name, bearer.Verifier)
+	c := newConfig(tb, "verifier-0", bearer.Verifier)
 	c.Mount = m.dir
 	return c
 }
 
-func newFetcher(
-	tb testing.TB, name string, from *bearer.Config, policy token.Policy,
-) bearer.Config {
+func newFetcher(tb testing.TB, from *bearer.Config, policy token.Policy) bearer.Config {
 	tb.Helper()
-	c := newConfig(tb, name, bearer.Verifier)
-	c.KeyringTTL = 0
+	c := newConfig(tb, "fetcher-0", bearer.Verifier)
+	c.KeyringTTL, c.Secret = 0, ""
 	c.JWKS = &bearer.JWKS{Address: "http://" + from.Listen + bearer.PathKeys, Policy: policy}
 	return c
 }

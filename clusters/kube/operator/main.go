@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
@@ -54,7 +55,7 @@ func operate(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("read what to rotate: %w", err)
 	}
 	var told order
-	if err := json.Unmarshal(text, &told); err != nil {
+	if err = json.Unmarshal(text, &told); err != nil {
 		return fmt.Errorf("read what to rotate: %w", err)
 	}
 	config, err := clientcmd.RESTConfigFromKubeConfig(told.Kubeconfig)
@@ -62,6 +63,10 @@ func operate(in io.Reader, out io.Writer) error {
 		return fmt.Errorf("read how to reach the cluster: %w", err)
 	}
 	config.QPS = -1 // the API server has priorities of its own
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("reach the cluster: %w", err)
+	}
 	health, err := freeAddress()
 	if err != nil {
 		return err
@@ -78,6 +83,7 @@ func operate(in io.Reader, out io.Writer) error {
 	return rotator.Run(ctx, config, rotator.Options{
 		Namespaces: told.Namespaces, NoLeaderElection: true, HealthAddress: health,
 		Poll: pollEvery, Logger: logr.FromSlogHandler(log.Handler()),
+		Ask: byAPI{client, told.Namespaces},
 	})
 }
 

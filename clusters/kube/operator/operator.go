@@ -26,8 +26,6 @@ import (
 const (
 	// readyLimit bounds the wait for the operator to begin.
 	readyLimit = 30 * time.Second
-	// outputLimit bounds the wait for the rest of the output of a process that has ended.
-	outputLimit = 5 * time.Second
 	// wordsKept is how many of the operator's last lines are kept to explain its end.
 	wordsKept = 5
 )
@@ -69,7 +67,19 @@ func start(ctx context.Context, config *rest.Config, namespaces []string) (*Proc
 	if err != nil {
 		return nil, err
 	}
-	text, err := json.Marshal(order{Kubeconfig: reach, Namespaces: namespaces})
+	p, err := launch(ctx, order{Kubeconfig: reach, Namespaces: namespaces})
+	if err != nil {
+		return nil, err
+	}
+	if err := p.await(ctx); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// launch starts the process and tells it what to do. It outlives ctx.
+func launch(ctx context.Context, told order) (*Process, error) {
+	text, err := json.Marshal(told)
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +100,6 @@ func start(ctx context.Context, config *rest.Config, namespaces []string) (*Proc
 	p.command = exec.CommandContext(context.WithoutCancel(ctx), self, argument)
 	p.command.Stdin, p.command.Stdout, p.command.Stderr = input, talk, talk
 	p.command.SysProcAttr = programs.OwnGroup() // out of reach of a terminal's Ctrl-C
-	p.command.WaitDelay = outputLimit
 	err = p.command.Start()
 	_ = input.Close() // the process has its own
 	_ = talk.Close()
@@ -102,7 +111,7 @@ func start(ctx context.Context, config *rest.Config, namespaces []string) (*Proc
 		p.Kill()
 		return nil, errors.Join(err, p.Cause())
 	}
-	return p, p.await(ctx)
+	return p, nil
 }
 
 // await returns once the operator works, or else ends it.
@@ -170,7 +179,11 @@ func (p *Process) Kill() {
 	p.mu.Lock()
 	p.wanted = true
 	p.mu.Unlock()
-	_ = p.command.Process.Kill() // one that has ended already is what is wanted
+	select {
+	case <-p.ended: // its number may be another's by now
+	default:
+		programs.KillGroup(p.command.Process.Pid)
+	}
 	<-p.ended
 }
 

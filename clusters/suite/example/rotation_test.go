@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/e2e-framework/pkg/envconf"
 	"sigs.k8s.io/e2e-framework/pkg/features"
 
+	"github.com/certquake/certquake/clusters/kube/operator"
 	"github.com/certquake/certquake/clusters/suite"
 	"github.com/certquake/certquake/reports"
 )
@@ -23,6 +24,7 @@ var testenv env.Environment
 
 // TestMain brings one cluster with two nodes up for all tests.
 func TestMain(m *testing.M) {
+	operator.Main() // of RotatingSecrets, if scenarios have them
 	testenv = env.NewWithConfig(config())
 	testenv.Setup(suite.Up(provider(), 2))
 	testenv.Finish(suite.Down())

@@ -10,10 +10,10 @@ func newTokens(std streams) *cobra.Command {
 	return role[bearer.Config]{
 		name:  "tokens",
 		short: "Sign tokens and call others with them, or verify those of callers",
-		long: `tokens is one issuer of JSON Web Tokens, which signs with the primary of its mounted key ring,
-calls its targets on a schedule and publishes its public keys at /jwks.json, or one verifier,
-which has its keys from a mounted ring or from such an address. It begins when it is told
-offset 0 by a POST to the admin port.
+		long: `tokens is one issuer of JSON Web Tokens, which signs with the primary of its mounted
+key ring, calls its targets on a schedule and publishes its public keys at /jwks.json, or one
+verifier, which has its keys from a mounted ring or from such an address. It begins when it is
+told offset 0 by a POST to the admin port.
 
   {
     "pod": "v-0", "role": "verifier", "mount": "/keys", "state": "/state",

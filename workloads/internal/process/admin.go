@@ -26,7 +26,8 @@ var (
 // handler is the admin port.
 func (p *process) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET "+PathMetrics, promhttp.HandlerFor(p.kit.Metrics.Registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET "+PathMetrics,
+		promhttp.HandlerFor(p.kit.Metrics.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET "+PathHealth, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok\n")
 	})

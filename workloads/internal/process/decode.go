@@ -15,8 +15,8 @@ var ErrNotRow = errors.New("not a row of a workload")
 // bootLen is the length of Row.Boot: 8 bytes in hexadecimal.
 const bootLen = 16
 
-// DecodeRow decodes one line of a process's standard output, with or without its end. A log may hold
-// lines of others: whatever Run does not write is an error that wraps ErrNotRow.
+// DecodeRow decodes one line of a process's standard output, with or without its end. A log may
+// hold lines of others: whatever Run does not write is an error that wraps ErrNotRow.
 func DecodeRow(line []byte) (Row, error) {
 	var row Row
 	err := errLong

@@ -83,8 +83,8 @@ type process struct {
 // of attempts. It returns nil after ctx is done or a Restart ended it gracefully; a Restart that
 // kills does not return but exits the program with code 137. It blocks all the while.
 //
-// Its error is the role's, or wraps what kept it from listening. No goroutine is left behind, unless
-// stdout or stderr itself never returns from a Write.
+// Its error is the role's, or wraps what kept it from listening. No goroutine is left behind,
+// unless stdout or stderr itself never returns from a Write.
 func Run(
 	ctx context.Context, s Settings, stdout, stderr io.Writer,
 	role func(attempts context.Context, kit *Kit) (Role, error),
