@@ -22,9 +22,18 @@ type attempted struct {
 	stretch
 	count   int64
 	source  int
+	kind    record.Kind
 	alone   bool // of one pair, not of what a source has with all
 	outcome int  // index into attempts.outcomes
 }
+
+// course is what a source does at one steady rate.
+type course struct {
+	source int
+	kind   record.Kind
+}
+
+func (s *attempted) course() course { return course{s.source, s.kind} }
 
 // newAttempts has the outcomes that the plan's attempts can have.
 func newAttempts(plan scenarios.Plan) attempts {
@@ -50,6 +59,7 @@ func (t *attempts) add(span *record.Span, source, peer int) {
 		stretch: stretch{span.From, span.To},
 		count:   span.Count,
 		source:  source,
+		kind:    span.Kind,
 		alone:   peer >= 0,
 		outcome: outcome,
 	})
@@ -114,37 +124,71 @@ func (s attempted) since(offset time.Duration) int64 {
 // histogram spreads the attempts over bins of equal width from from to to and returns the number of
 // attempts in each bin, by outcome. A row of a source's successes may run on over other rows of it:
 // its successes are then what was due and is not in those, not an even spread. The time between two
-// attempts of a source is given by every, 0 when unknown.
+// attempts of a course is given by every, 0 when unknown.
 func (t *attempts) histogram(
-	w stretch, bins int, every func(source int) time.Duration,
+	w stretch, bins int, every func(course) time.Duration,
 ) [][]float64 {
 	counts := make([][]float64, len(t.outcomes))
 	for i := range counts {
 		counts[i] = make([]float64, bins)
 	}
 	width := float64(w.to-w.from) / float64(bins)
-	troubled := map[int][]float64{}
+	troubled := map[course][]float64{}
 	for _, span := range t.spans {
 		if t.outcomes[span.outcome] == record.OK && !span.alone {
 			continue
 		}
 		spread(counts[span.outcome], span, w.from, width)
-		if troubled[span.source] == nil {
-			troubled[span.source] = make([]float64, bins)
+		of := span.course()
+		if troubled[of] == nil {
+			troubled[of] = make([]float64, bins)
 		}
-		spread(troubled[span.source], span, w.from, width)
+		spread(troubled[of], span, w.from, width)
 	}
 	ok := counts[slices.Index(t.outcomes, record.OK)]
-	for _, span := range t.spans {
-		switch interval := every(span.source); {
-		case t.outcomes[span.outcome] != record.OK, span.alone:
-		case troubled[span.source] == nil || interval == 0:
+	for _, span := range t.successes() {
+		of := span.course()
+		if interval := every(of); troubled[of] == nil || interval == 0 {
 			spread(ok, span, w.from, width)
-		default:
-			remainder(ok, troubled[span.source], span, interval, w.from, width)
+		} else {
+			remainder(ok, troubled[of], span, interval, w.from, width)
 		}
 	}
 	return counts
+}
+
+// successes returns the rows of what sources have with all, in order. Those of the reads of a store
+// are one, for as long as it reads at all, and so are those of its writes: their rows are of one
+// stream each, and go on over one another.
+func (t *attempts) successes() []attempted {
+	var all []attempted
+	at, extent := map[course]int{}, map[course]stretch{}
+	for _, span := range t.spans {
+		of := span.course()
+		if of.kind == record.Read || of.kind == record.Seal {
+			whole, known := extent[of]
+			if !known {
+				whole = span.stretch
+			}
+			extent[of] = stretch{min(whole.from, span.from), max(whole.to, span.to)}
+		}
+	}
+	for _, span := range t.spans {
+		if t.outcomes[span.outcome] != record.OK || span.alone {
+			continue
+		}
+		of := span.course()
+		if i, known := at[of]; known {
+			all[i].count += span.count
+			continue
+		}
+		if whole, accesses := extent[of]; accesses {
+			at[of] = len(all)
+			span.stretch = whole
+		}
+		all = append(all, span)
+	}
+	return all
 }
 
 // remainder adds what was due in the span, an attempt every interval, less what the source's other

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/scenarios"
 )
 
@@ -100,6 +101,27 @@ func (d *dials) every(source int, association bool) time.Duration {
 		shortest = min(shortest, stream.Every)
 	}
 	return shortest
+}
+
+// interval returns the time between two attempts of a course: of all streams of reads together, or
+// of writes, and as every otherwise.
+func (d *dials) interval(of course) time.Duration {
+	op, accesses := map[record.Kind]scenarios.Op{
+		record.Read: scenarios.Reads, record.Seal: scenarios.Writes,
+	}[of.kind]
+	if !accesses || !d.planned(of.source) {
+		return d.every(of.source, false)
+	}
+	rate := 0.0
+	for _, stream := range d.streams[of.source] {
+		if stream.Op == op {
+			rate += 1 / float64(stream.Every)
+		}
+	}
+	if rate == 0 {
+		return 0
+	}
+	return time.Duration(1 / rate)
 }
 
 // retry returns the time between a pod's attempts to re-establish an association.

@@ -121,7 +121,7 @@ func TestHistogramOfPairsByThemselves(t *testing.T) {
 	attempts.add(&whole, 0, -1)
 	attempts.add(&pair, 0, 1)
 	counts := attempts.histogram(stretch{0, 100 * time.Second}, 10,
-		func(int) time.Duration { return time.Second })
+		func(course) time.Duration { return time.Second })
 	require.Equal(t, record.OK, attempts.outcomes[0])
 	for bin, count := range counts[0] {
 		assert.InDelta(t, 10, count, 0.6, "bin %d", bin)

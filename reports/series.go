@@ -26,9 +26,7 @@ func (a *Analysis) outcomesPlot(w plots.Window, title string) plots.Outcomes {
 		Attempts: a.traffic.either("", "calls", "attempts"),
 	}
 	bins := a.bins(w)
-	counts := a.attempts.histogram(stretch{w.From, w.To}, bins, func(source int) time.Duration {
-		return a.dials.every(source, false)
-	})
+	counts := a.attempts.histogram(stretch{w.From, w.To}, bins, a.dials.interval)
 	width := (w.To - w.From).Seconds() / float64(bins)
 	order := slices.Clone(a.attempts.outcomes)
 	slices.Reverse(order) // the order of reports has ok and skipped first: they go on top

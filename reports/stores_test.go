@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -137,7 +138,15 @@ func TestStoreFigures(t *testing.T) {
 		Migrations: []Migration{{"r1", "r2", 140, 2, 0, 2, 1200, 1202}},
 	}}, newStoreScene().judge(t).Stores)
 
-	s := lossyScene()
+	s := newStoreScene()
+	s.without(func(row record.Span) bool { return row.Kind == record.Migrate })
+	s.moved("vault-0", 20*time.Minute, 70, record.OK, "r1 > r2")
+	s.moved("vault-1", 21*time.Minute, 70, record.OK, "r1 > r2")
+	s.rows[len(s.rows)-1].From = 19 * time.Minute
+	assert.Equal(t, []Migration{{"r1", "r2", 140, 2, 0, 2, 1140, 1262}},
+		s.judge(t).Stores[0].Migrations)
+
+	s = lossyScene()
 	s.refused("vault-1", record.Seal, 50*time.Minute, 7, record.NoPrimary, "r2*", "")
 	s.moved("vault-1", 50*time.Minute, 3, record.NoPrimary, "r2 > r1")
 	s.plan.Stores = append(s.plan.Stores, scenarios.StoreGroup{
@@ -229,6 +238,53 @@ func TestOutageOfStores(t *testing.T) {
 	}
 	lanes := a.lanesPlot(plots.Window{To: time.Hour})
 	assert.Equal(t, []string{"jwt: r1*", "jwt: r1* r2", "jwt: r1 r2*", "jwt: r2*"}, lanes.Keys)
+}
+
+// One failed read lasts until the next.
+func TestOneRefusedRead(t *testing.T) {
+	s := newStoreScene()
+	s.refused("vault-0", record.Read, 40*time.Minute, 1, record.BadSignature, "r2*", "r1")
+	a := s.analyse(t, false)
+	require.Len(t, a.broken, 1)
+	assert.Equal(t, stretch{40 * time.Minute, 40*time.Minute + time.Second}, a.broken[0].stretch)
+	status, _ := checkTrustGap(a)
+	assert.Equal(t, Fail, status)
+	status, _ = checkTornPair(a)
+	assert.Equal(t, Pass, status, "a record has no certificate")
+}
+
+// The picture of outcomes shows what was due, whatever rows tell of it.
+func TestRatesOfStores(t *testing.T) {
+	s := lossyScene()
+	s.plan.Streams = append(s.plan.Streams,
+		scenarios.Stream{Source: "vault-0", Op: scenarios.Reads, Every: 2 * time.Second})
+	s.access("vault-0", record.Read, 0, 1800, record.OK, "", "")
+	o := s.analyse(t, false).outcomesPlot(plots.Window{To: time.Hour}, "")
+	sum := map[string]float64{}
+	for _, layer := range o.Layers {
+		for i, rate := range layer.Rates {
+			sum[layer.Outcome] += rate * 3600 / float64(len(layer.Rates))
+			if 0 < i && i < len(layer.Rates)-1 {
+				assert.LessOrEqual(t, rate, 2.71, "%s in bin %d", layer.Outcome, i)
+			}
+		}
+	}
+	assert.InDelta(t, 7920+1800-800, sum["ok"], 10)
+	assert.InDelta(t, 800, sum["unknown-kid"], 10)
+}
+
+// Many rings share colours, by what they are and not by who issued them.
+func TestLanesOfManyStoreRings(t *testing.T) {
+	s := newStoreScene()
+	for i := range 2 * leavesMax {
+		at := 40*time.Minute + time.Duration(i)*time.Minute
+		keys := "r" + strconv.Itoa(3+i) + "*"
+		s.rings(at, keys)
+		s.use("vault-0", at, at+time.Second, ring(keys))
+	}
+	lanes := s.analyse(t, false).lanesPlot(plots.Window{To: time.Hour})
+	require.Len(t, lanes.Keys, leavesMax)
+	assert.Equal(t, "jwt: r1*, …", lanes.Keys[0])
 }
 
 // The pages are golden where they tell of data at rest.

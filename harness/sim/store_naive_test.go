@@ -145,7 +145,7 @@ func TestStoresAttemptByAttempt(t *testing.T) {
 			store:   draw("store", "", "keyringTTL: 20s", "readOnce: true"),
 			reads:   draw("reads", "3/s", "7/s", "1/m"),
 			writes:  draw("writes", "1/s", "7/s", "2/m"),
-			seed: rapid.Uint64().Draw(rt, "seed"), horizon: "40m",
+			seed:    rapid.Uint64().Draw(rt, "seed"), horizon: "40m",
 			faults: []string{"at: 3m, rotateKeys: {secret: data}"},
 		}
 		for range rapid.IntRange(0, 3).Draw(rt, "restarts") {
