@@ -269,9 +269,9 @@ func TestSpoiltRings(t *testing.T) {
 				Secrets: []string{"default/jwt"},
 			})
 			s.rings(40*time.Minute, spoilt)
-			s.provedOf("spoilKeys[1]/spoil", "default/jwt", 40*time.Minute+ms)
+			s.provedOf("spoilKeys[1]/spoil", 40*time.Minute+ms)
 			s.rings(50*time.Minute, "r2*")
-			s.provedOf("spoilKeys[1]/mend", "default/jwt", 50*time.Minute)
+			s.provedOf("spoilKeys[1]/mend", 50*time.Minute)
 			r := s.judge(t)
 			assert.Empty(t, failing(r))
 			got := verdicts(r)

@@ -41,7 +41,7 @@ func newStoreScene() *scene {
 	}}
 	s.rotating(`{"metadata": {"namespace": "default", "name": "jwt"},
 		"spec": {"promoteAfter": "5m", "retireAfter": "20m", "migration": {}}}`)
-	s.provedOf("rotateKeys[0]/rotate", "default/jwt", publishAt)
+	s.provedOf("rotateKeys[0]/rotate", publishAt)
 	for _, pod := range s.plan.Pods {
 		s.plan.Streams = append(s.plan.Streams,
 			scenarios.Stream{Source: pod.Name, Op: scenarios.Reads, Every: time.Second},

@@ -71,7 +71,7 @@ func newTokenScene() *scene {
 	s.rotating(`{"metadata": {"namespace": "default", "name": "jwt"},
 		"spec": {"promoteAfter": "5m", "retireAfter": "20m"}}`)
 	s.turn(0, "r1*", 0)
-	s.provedOf("rotateKeys[0]/rotate", "default/jwt", publishAt)
+	s.provedOf("rotateKeys[0]/rotate", publishAt)
 	s.turn(publishAt, "r1* r2", 40*time.Second)
 	s.turn(signAt, "r1 r2*", 50*time.Second)
 	s.turn(dropAt, "r2*", 70*time.Second)
@@ -128,8 +128,8 @@ func (s *scene) turn(at time.Duration, text string, fetched time.Duration) {
 	}
 }
 
-func (s *scene) provedOf(action, subject string, at time.Duration) {
-	s.add(record.Span{Kind: record.Proof, From: at, To: at, Action: action, Source: subject})
+func (s *scene) provedOf(action string, at time.Duration) {
+	s.add(record.Span{Kind: record.Proof, From: at, To: at, Action: action, Source: "default/jwt"})
 }
 
 // refuse takes n calls of auth-0 and makes them failures from the offset on, one in two seconds.

@@ -14,7 +14,7 @@ import (
 var unhurried = []string{
 	"ca-reissue-leaf-stale", "issuer-outage-long", "issuer-outage-short", "renew-before-too-tight",
 	"start-up-only", "webhook-outage-renewal", "year-bomb", // renewals
-	"with-conditions", // conditions on times and counts
+	"with-conditions",                         // conditions on times and counts
 	"jwks-stampede", "jwks-stampede-cooldown", // conditions on rates
 	"propagation-law", // a sync of 5 s would be shorter than the tick
 }

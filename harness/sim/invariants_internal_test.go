@@ -197,15 +197,7 @@ func (discard) Write(record.Span) error { return nil }
 
 // anyPlan takes a library scenario's world and draws settings and faults anew.
 func anyPlan(rt *rapid.T) scenarios.Plan {
-	scenario, err := scenarios.Open("stale-trust", nil)
-	if err != nil {
-		rt.Fatal(err)
-	}
-	plan, err := scenario.Plan(rapid.Uint64().Draw(rt, "seed"))
-	if err != nil {
-		rt.Fatal(err)
-	}
-	plan.Horizon, plan.Actions = 40*time.Minute, nil
+	plan := anyPlanOf(rt, "stale-trust", nil)
 	duration := func(name string, limit time.Duration) time.Duration {
 		return time.Duration(rapid.Int64Range(0, int64(limit)).Draw(rt, name))
 	}
@@ -227,10 +219,17 @@ func anyPlan(rt *rapid.T) scenarios.Plan {
 		n.CacheTTL = 30 * time.Second
 		n.SyncFrequency = time.Second + duration("sync", time.Minute)
 	}
+	return withFaults(rt, plan, anyFault)
+}
+
+// withFaults returns the plan with up to nine faults.
+func withFaults(
+	rt *rapid.T, plan scenarios.Plan, draw func(*rapid.T, scenarios.Plan) scenarios.Action,
+) scenarios.Plan {
 	for i := range rapid.IntRange(1, 9).Draw(rt, "faults") {
-		fault := anyFault(rt, plan)
+		fault := draw(rt, plan)
 		fault.ID, fault.Fault = strconv.Itoa(i), i
-		fault.At = duration("at", 30*time.Minute)
+		fault.At = time.Duration(rapid.Int64Range(0, int64(30*time.Minute)).Draw(rt, "at"))
 		if rapid.Bool().Draw(rt, "whole") {
 			fault.At = fault.At.Truncate(10 * time.Second)
 		}
@@ -240,9 +239,9 @@ func anyPlan(rt *rapid.T) scenarios.Plan {
 	return plan
 }
 
-// anyTokenPlan takes a library scenario of tokens and draws settings and faults anew.
-func anyTokenPlan(rt *rapid.T) scenarios.Plan {
-	scenario, err := scenarios.Open("jwt-rotation", nil)
+// anyPlanOf takes the world of a library scenario, without what is done to it.
+func anyPlanOf(rt *rapid.T, name string, set map[string]string) scenarios.Plan {
+	scenario, err := scenarios.Open(name, set)
 	if err != nil {
 		rt.Fatal(err)
 	}
@@ -251,6 +250,12 @@ func anyTokenPlan(rt *rapid.T) scenarios.Plan {
 		rt.Fatal(err)
 	}
 	plan.Horizon, plan.Actions = 40*time.Minute, nil
+	return plan
+}
+
+// anyTokenPlan takes a library scenario of tokens and draws settings and faults anew.
+func anyTokenPlan(rt *rapid.T) scenarios.Plan {
+	plan := anyPlanOf(rt, "jwt-rotation", nil)
 	duration := func(name string, least, most time.Duration) time.Duration {
 		return time.Duration(rapid.Int64Range(int64(least), int64(most)).Draw(rt, name))
 	}
@@ -277,27 +282,12 @@ func anyTokenPlan(rt *rapid.T) scenarios.Plan {
 		{From: "auth", Kind: "refetch-with-cooldown", Cooldown: some, MaxAge: time.Hour},
 		{From: "auth", Kind: "background", Interval: some},
 	}).Draw(rt, "jwks"))
-	for i := range rapid.IntRange(1, 9).Draw(rt, "faults") {
-		fault := anyKeyFault(rt, plan)
-		fault.ID, fault.Fault = strconv.Itoa(i), i
-		fault.At = duration("at", 0, 30*time.Minute)
-		plan.Actions = append(plan.Actions, fault)
-	}
-	slices.SortStableFunc(plan.Actions, func(a, b scenarios.Action) int { return int(a.At - b.At) })
-	return plan
+	return withFaults(rt, plan, anyKeyFault)
 }
 
 // anyStorePlan takes a library scenario of data at rest and draws settings and faults anew.
 func anyStorePlan(rt *rapid.T) scenarios.Plan {
-	scenario, err := scenarios.Open("data-migrated", map[string]string{"records": "500"})
-	if err != nil {
-		rt.Fatal(err)
-	}
-	plan, err := scenario.Plan(rapid.Uint64().Draw(rt, "seed"))
-	if err != nil {
-		rt.Fatal(err)
-	}
-	plan.Horizon, plan.Actions = 40*time.Minute, nil
+	plan := anyPlanOf(rt, "data-migrated", map[string]string{"records": "500"})
 	duration := func(name string, least, most time.Duration) time.Duration {
 		return time.Duration(rapid.Int64Range(int64(least), int64(most)).Draw(rt, name))
 	}
@@ -307,14 +297,7 @@ func anyStorePlan(rt *rapid.T) scenarios.Plan {
 	}
 	plan.Stores[0].Every = duration("every", time.Second, 3*time.Minute)
 	plan.Stores[0].Records = rapid.SampledFrom([]int{1, 500, 20_000}).Draw(rt, "records")
-	for i := range rapid.IntRange(1, 9).Draw(rt, "faults") {
-		fault := anyKeyFault(rt, plan)
-		fault.ID, fault.Fault = strconv.Itoa(i), i
-		fault.At = duration("at", 0, 30*time.Minute)
-		plan.Actions = append(plan.Actions, fault)
-	}
-	slices.SortStableFunc(plan.Actions, func(a, b scenarios.Action) int { return int(a.At - b.At) })
-	return plan
+	return withFaults(rt, plan, anyKeyFault)
 }
 
 func anyKeyFault(rt *rapid.T, plan scenarios.Plan) scenarios.Action {

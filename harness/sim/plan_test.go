@@ -1,6 +1,7 @@
 package sim_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"fmt"
 	"math"
@@ -162,6 +163,17 @@ func perform(tb testing.TB, plan scenarios.Plan) rows {
 	var out rows
 	require.NoError(tb, harness.Run(tb.Context(), plan, sim.New(), &out, nil), "seed %d", plan.Seed)
 	return out
+}
+
+// recorded returns the record of a plan on a fresh simulator, byte for byte.
+func recorded(tb testing.TB, plan scenarios.Plan) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	w, err := record.NewWriter(&out, record.Header{Scenario: "test", Base: plan.Start})
+	require.NoError(tb, err)
+	require.NoError(tb, harness.Run(tb.Context(), plan, sim.New(), w, nil))
+	require.NoError(tb, w.Flush())
+	return out.Bytes()
 }
 
 // failures counts the attempts that failed for a credential reason.

@@ -1,16 +1,12 @@
 package sim_test
 
 import (
-	"bytes"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
-	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
-	"github.com/certquake/certquake/harness/sim"
 	"github.com/certquake/certquake/scenarios"
 )
 
@@ -61,14 +57,7 @@ func TestSameSeedGivesTheSameBytes(t *testing.T) {
 		peers: 8, ttl: 5 * time.Minute, horizon: time.Hour, seed: 7,
 		actions: []scenarios.Action{abruptSwap(10 * time.Minute)},
 	}.plan()
-	write := func() []byte {
-		var out bytes.Buffer
-		w, err := record.NewWriter(&out, record.Header{Scenario: "test", Base: plan.Start})
-		require.NoError(t, err)
-		require.NoError(t, harness.Run(t.Context(), plan, sim.New(), w, nil))
-		require.NoError(t, w.Flush())
-		return out.Bytes()
-	}
+	write := func() []byte { return recorded(t, plan) }
 	first := write()
 	assert.Greater(t, len(first), 10_000)
 	assert.Equal(t, first, write())

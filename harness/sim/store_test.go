@@ -1,7 +1,6 @@
 package sim_test
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"strings"
@@ -317,13 +316,7 @@ func TestStoresOfTheSameSeedGiveTheSameBytes(t *testing.T) {
 		v.seed = seed
 		v.faults = append(v.faults, "at: 12m, restart: {workload: vault, pods: 2}",
 			"at: 40m, restart: {workload: vault, pods: 1, mode: kill}")
-		plan := v.plan(t)
-		var out bytes.Buffer
-		w, err := record.NewWriter(&out, record.Header{Scenario: "test", Base: plan.Start})
-		require.NoError(t, err)
-		require.NoError(t, harness.Run(t.Context(), plan, sim.New(), w, nil))
-		require.NoError(t, w.Flush())
-		return out.Bytes()
+		return recorded(t, v.plan(t))
 	}
 	first := write(7)
 	assert.Greater(t, len(first), 5000)

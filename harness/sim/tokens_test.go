@@ -1,7 +1,6 @@
 package sim_test
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"testing"
@@ -10,9 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/certquake/certquake/harness"
 	"github.com/certquake/certquake/harness/record"
-	"github.com/certquake/certquake/harness/sim"
 	"github.com/certquake/certquake/scenarios"
 )
 
@@ -484,13 +481,7 @@ func TestTokensOfTheSameSeedGiveTheSameBytes(t *testing.T) {
 			"at: 13m, restart: {workload: edge, pods: 2}",
 			"at: 14m, skewClock: {workload: api, pods: 1, by: 4m}",
 		}
-		plan := s.plan(t)
-		var out bytes.Buffer
-		w, err := record.NewWriter(&out, record.Header{Scenario: "test", Base: plan.Start})
-		require.NoError(t, err)
-		require.NoError(t, harness.Run(t.Context(), plan, sim.New(), w, nil))
-		require.NoError(t, w.Flush())
-		return out.Bytes()
+		return recorded(t, s.plan(t))
 	}
 	first := write(7)
 	assert.Greater(t, len(first), 10_000)

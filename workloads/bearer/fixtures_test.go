@@ -8,12 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -24,6 +22,7 @@ import (
 	"github.com/certquake/certquake/harness/record"
 	"github.com/certquake/certquake/workloads/bearer"
 	"github.com/certquake/certquake/workloads/internal/disk"
+	"github.com/certquake/certquake/workloads/internal/loopback"
 	"github.com/certquake/certquake/workloads/peer"
 	"github.com/certquake/certquake/workloads/rotation"
 	"github.com/certquake/certquake/workloads/token"
@@ -126,21 +125,14 @@ type pod struct {
 	ended  chan error
 }
 
-var addresses atomic.Int32
+var addresses = loopback.Net{Number: 1}
 
-// address reserves a port of the loopback interface, each on an address of its own where the system
-// has many, so that nothing takes it before it is listened at.
+// address reserves an address to listen at.
 func address(tb testing.TB) string {
 	tb.Helper()
-	n := addresses.Add(1)
-	l, err := net.Listen("tcp", fmt.Sprintf("127.1.%d.%d:0", 1+n/250, 1+n%250))
-	if err != nil {
-		l, err = net.Listen("tcp", "127.0.0.1:0")
-	}
+	reserved, err := addresses.Reserve(tb.Context())
 	require.NoError(tb, err)
-	free := l.Addr().String()
-	require.NoError(tb, l.Close())
-	return free
+	return reserved
 }
 
 func newConfig(tb testing.TB, name string, role bearer.Role) bearer.Config {

@@ -15,13 +15,11 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +31,7 @@ import (
 	"github.com/certquake/certquake/workloads/credential"
 	"github.com/certquake/certquake/workloads/handshake"
 	"github.com/certquake/certquake/workloads/internal/disk"
+	"github.com/certquake/certquake/workloads/internal/loopback"
 	"github.com/certquake/certquake/workloads/peer"
 )
 
@@ -224,21 +223,14 @@ type pod struct {
 	ended  chan error
 }
 
-var addresses atomic.Int32
+var addresses = loopback.Net{Number: 0}
 
-// address reserves a port of the loopback interface, each on an address of its own where the system
-// has many, so that nothing takes it before it is listened at.
+// address reserves an address to listen at.
 func address(tb testing.TB) string {
 	tb.Helper()
-	n := addresses.Add(1)
-	l, err := net.Listen("tcp", fmt.Sprintf("127.0.%d.%d:0", 1+n/250, 1+n%250))
-	if err != nil {
-		l, err = net.Listen("tcp", "127.0.0.1:0")
-	}
+	reserved, err := addresses.Reserve(tb.Context())
 	require.NoError(tb, err)
-	free := l.Addr().String()
-	require.NoError(tb, l.Close())
-	return free
+	return reserved
 }
 
 func newConfig(tb testing.TB, name string, m *mount) peer.Config {
