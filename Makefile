@@ -62,10 +62,10 @@ workload: ## Build bin/workload, the one program in the pods
 image: build workload ## Write the container image of bin/workload to bin/workload-image.tar
 	$(BIN) image --program bin/workload --out bin/workload-image.tar
 
-test-embedded: embedded ## Run what needs the embedded Kubernetes, as root
+test-embedded: embedded ## Run what needs the embedded Kubernetes, as root; leave out tests like SKIP
 	cd clusters/embedded/controlplane && CONTROLPLANE_BIN=$(CURDIR)/bin CGO_ENABLED=0 \
 	  $(GO) test -vet=off -trimpath -buildvcs=false -tags embedded -timeout 15m -v ./e2e
-	$(GO) test -tags embedded -timeout 40m -parallel 3 -p 1 -v \
+	$(GO) test -tags embedded -timeout 50m -parallel 3 -p 1 -v -skip '$(SKIP)' \
 	  ./clusters/embedded ./clusters/existing ./clusters/rotator ./clusters/suite/...
 
 test-kind: workload ## Run what needs kind, on CLUSTERS at a time; of the scenarios those like CASES
